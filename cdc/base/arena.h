@@ -1,0 +1,45 @@
+/* Memory with one lifetime: allocated piece by piece, given back all at once.
+ *
+ * Allocation never fails: the process ends when the system has no memory left. That is safe here,
+ * for every promise holds across a kill at any point; what must not happen is unbounded growth, so
+ * whoever fills an arena watches arena_used() against its own limit.
+ */
+#ifndef PGREKEY_BASE_ARENA_H
+#define PGREKEY_BASE_ARENA_H
+
+#include <stddef.h>
+
+struct arena_block;
+
+struct arena {
+    struct arena_block *head; /* newest block; blocks are linked to the oldest */
+    size_t used_bytes;        /* handed out since the last reset */
+    size_t block_bytes;       /* size of an ordinary block */
+};
+
+/* block_bytes 0 means 64 KiB. Nothing is allocated before the first use. */
+void arena_init(struct arena *arena, size_t block_bytes);
+/* Gives all blocks back. The arena can be used again. */
+void arena_done(struct arena *arena);
+/* Forgets all that was allocated; keeps up to keep_bytes of ordinary blocks for the next round. */
+void arena_reset(struct arena *arena, size_t keep_bytes);
+
+/* Aligned to 16 bytes, not zeroed. Never NULL. */
+void *arena_alloc(struct arena *arena, size_t bytes) __attribute__((returns_nonnull));
+/* Zeroed array. */
+void *arena_zalloc(struct arena *arena, size_t count, size_t size) __attribute__((returns_nonnull));
+/* NUL-terminated copy of len bytes. */
+char *arena_strndup(struct arena *arena, const char *text, size_t len) __attribute__((returns_nonnull));
+char *arena_strdup(struct arena *arena, const char *text) __attribute__((returns_nonnull));
+char *arena_printf(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3), returns_nonnull));
+
+size_t arena_used(const struct arena *arena);
+
+/* malloc and friends that end the process when there is no memory; freed with free(). */
+void *mem_alloc(size_t bytes) __attribute__((returns_nonnull, malloc));
+void *mem_zalloc(size_t count, size_t size) __attribute__((returns_nonnull, malloc));
+void *mem_realloc(void *old, size_t bytes) __attribute__((returns_nonnull));
+char *mem_strdup(const char *text) __attribute__((returns_nonnull, malloc));
+
+#endif

@@ -1,0 +1,20 @@
+/* Log lines on stderr, `key=value`, one event a line. Never a row's values, never a secret.
+ *
+ * A library function below cdc/app returns an error instead of logging; it may log at debug only.
+ */
+#ifndef PGREKEY_BASE_LOG_H
+#define PGREKEY_BASE_LOG_H
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* Process-wide, set once at start (one of the two mutable globals; the other is the stop flag). */
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+
+/* log_event(LOG_INFO, "slot_created", "slot=%s lsn=%s", slot, text): writes
+ * `ts=2025-01-01T00:00:00.000Z level=info event=slot_created slot=… lsn=…`.
+ * A value that may hold spaces is quoted by the caller: msg="…". Thread-safe: one write(2) a line. */
+void log_event(enum log_level level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,55 @@
+/* libpq, as the rest of the house wants it: errors without values, retry classes, quoting.
+ *
+ * The only thing that cdc/source, sinks/postgres and cdc/app share of libpq. It knows neither slots nor rules.
+ */
+#ifndef PGREKEY_PG_PG_H
+#define PGREKEY_PG_PG_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+#include "cdc/base/buf.h"
+#include "cdc/base/err.h"
+#include "cdc/base/relation.h"
+
+struct pg_options {
+    const char *side;          /* "source" or "target": how messages name the server */
+    const char *conninfo;      /* keywords or URI */
+    const char *password_file; /* its first line is the password; NULL for none */
+    const char *application_name;
+    const char *session;       /* "-c name=value -c …" for the connection's options; NULL for none */
+    bool replication;          /* replication=database */
+    int connect_timeout_s;     /* 0: 15 */
+};
+
+/* Opens a connection; client_encoding UTF8, a silent notice processor. ERR_RETRY where the server cannot be
+ * reached or is starting, ERR_CONFIG where it refuses (authentication, no such database). Blocks. */
+int pg_open(const struct pg_options *options, PGconn **ret_conn, struct err *reterr) MUST_CHECK;
+void pg_close(PGconn *conn); /* NULL is fine */
+
+/* Fills *err from a failed result (or, with result NULL, from the connection), with class by SQLSTATE and
+ * without the server's message where that may hold values. `doing` begins the sentence: "reading the catalogue".
+ * Returns -1. */
+int pg_err(struct err *err, const char *side, PGconn *conn, const PGresult *result, const char *doing);
+/* The class that a SQLSTATE means: 08, 57P, 53, 40, 55P03 retry; 22, 23 poison; 42, 28, 3D config; else fatal. */
+enum err_class pg_class_of_sqlstate(const char *sqlstate);
+
+/* Runs one statement with text parameters, waits, expects tuples or a command tag. The caller clears *ret_result
+ * (NULL where the caller does not want it). */
+int pg_query(PGconn *conn, const char *side, const char *doing, const char *sql, int param_count,
+             const char *const *params, PGresult **ret_result, struct err *reterr) MUST_CHECK;
+/* Several statements, no parameters, results dropped. */
+int pg_run(PGconn *conn, const char *side, const char *doing, const char *sql, struct err *reterr) MUST_CHECK;
+
+/* A quoted identifier; schema-qualified. */
+void pg_put_ident(struct buf *buf, const char *name);
+void pg_put_qualified(struct buf *buf, const char *schema, const char *name);
+/* A quoted literal, standard_conforming_strings on; E'' where there is a backslash. */
+void pg_put_literal(struct buf *buf, const char *text);
+
+/* Reads tables (r, p; also v, m, f so that a wrong kind can be named) of the given schemas: columns, keys,
+ * uniques, foreign keys, triggers, RLS. Two or three queries for the whole catalogue, whatever its size. */
+int pg_read_catalog(PGconn *conn, const char *side, const char *const *schemas, size_t schema_count,
+                    struct catalog **ret_catalog, struct err *reterr) MUST_CHECK;
+
+#endif

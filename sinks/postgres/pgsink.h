@@ -1,0 +1,92 @@
+/* The PostgreSQL sink: rows, quarantine, counters, audit and position in one target transaction.
+ *
+ * A pgsink is one session on the target that holds the pipeline's advisory lock. During a snapshot further
+ * loader sessions write beside it. It is a `struct sink`; what stands here is what only this sink has: the
+ * pipeline's record on the target, and the life of a snapshot.
+ */
+#ifndef PGREKEY_SINKS_POSTGRES_PGSINK_H
+#define PGREKEY_SINKS_POSTGRES_PGSINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cdc/base/err.h"
+#include "cdc/base/identity.h"
+#include "sinks/sink.h"
+#include "transform/map.h"
+
+struct pgsink_options {
+    const char *conninfo, *password_file;
+    const char *pipeline;         /* name of the record in pgrekey.pipeline; one target may hold several */
+    const char *slot;
+    const struct map *map;        /* bound; outlives the sink */
+    const struct catalog *target; /* what the map was bound to */
+    struct source_identity source;
+    struct row_source rows;       /* whole rows behind partial ones */
+    int lock_wait_s;              /* how long to wait for a dead session's advisory lock; 0: 90 */
+    int statement_timeout_ms;     /* 0: none */
+    int lock_timeout_ms;          /* 0: none */
+    int breaker_window;           /* rows looked back on; 0: the breaker is off */
+    int breaker_percent;          /* failures among them that open it */
+    int retry_limit;              /* automatic retries of a quarantined row; default 3 */
+    int retry_backoff_s;          /* before the first of them, doubling */
+};
+
+enum pipeline_state {
+    PIPELINE_NEW,       /* no record yet */
+    PIPELINE_SNAPSHOT,  /* a snapshot is or was under way: its rows are not whole */
+    PIPELINE_STREAMING, /* position is valid */
+};
+
+struct pgsink_position {
+    enum pipeline_state state;
+    uint64_t lsn;          /* end of the last applied source transaction; 0 unless STREAMING */
+    bool paused;           /* stays paused over a restart */
+    char pause_reason[ERR_TEXT_MAX];
+};
+
+/* Opens the session, waits for the advisory lock, reads the record and compares source, slot and fingerprint with
+ * it (ERR_REFUSED where they differ, with the way out). ERR_CONFIG where `pgrekey init` has not been run, where a
+ * transaction pooler is in the way, or the server is read-only (hot standby). */
+int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, struct pgsink_position *ret_position,
+                struct err *reterr) MUST_CHECK;
+
+/* --- the life of a snapshot ---
+ * pgsink_snapshot_begin: refuses (ERR_REFUSED, names the table) unless every target table is empty; then records
+ * state SNAPSHOT, durable before it returns. With `again`, the record already says SNAPSHOT: removes all that the dead
+ * one wrote (rows of the mapping's tables, quarantine, counters) first.
+ * pgsink_snapshot_point: records the slot's consistent point and the number of parts, for progress.
+ * pgsink_snapshot_end: state STREAMING at lsn, durable before it returns. */
+int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr) MUST_CHECK;
+int pgsink_snapshot_point(struct sink *sink, uint64_t consistent_lsn, int part_count, struct err *reterr) MUST_CHECK;
+int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
+
+/* A further session for loading one snapshot part at a time beside the main one: no advisory lock, no position; a
+ * batch is a target transaction of its own, with its counters, quarantine and progress (batch.snapshot_part). */
+int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_sink, struct err *reterr) MUST_CHECK;
+
+/* Moves the position over transactions that concern no rule, in a transaction of its own. */
+int pgsink_advance(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
+
+/* Records that the pipeline pauses and why (one sentence, no values), or that it goes on. Also resets the breaker. */
+int pgsink_pause(struct sink *sink, const char *category, const char *reason, struct err *reterr) MUST_CHECK;
+int pgsink_resume(struct sink *sink, struct err *reterr) MUST_CHECK;
+/* Did an operator ask for it (`pgrekey resume`) since the last call? Known after sink_tick. */
+bool pgsink_resume_requested(struct sink *sink);
+
+/* A small record for `status`, at most once a second: what the running engine knows and nobody else. */
+struct pgsink_heartbeat {
+    uint64_t received_lsn, source_lsn, confirmed_lsn;
+    double lag_s;       /* age of the oldest source transaction not yet applied; 0 when idle */
+    double rows_per_s;
+    const char *phase;  /* "snapshot", "streaming", "paused", "reconnecting" */
+};
+int pgsink_heartbeat(struct sink *sink, const struct pgsink_heartbeat *heartbeat, struct err *reterr) MUST_CHECK;
+
+/* Figures since the sink was opened. */
+struct pgsink_figures {
+    uint64_t rows, transactions, batches, row_mode_batches, quarantined, completed_from_source;
+};
+void pgsink_figures(struct sink *sink, struct pgsink_figures *ret_figures);
+
+#endif

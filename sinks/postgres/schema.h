@@ -1,0 +1,30 @@
+/* The engine's own schema `pgrekey` on the target: SQL that `init` runs or prints. Idempotent.
+ *
+ *   pipeline          a record a pipeline: state, position, source, fingerprints, pause, heartbeat, snapshot
+ *   counter           mapped, quarantined, excluded, failed_deletes a rule
+ *   snapshot_part     a finished or unfinished piece of a snapshot
+ *   quarantine        rows kept aside, with their change
+ *   pending_reference optional references that are NULL because their parent is not there
+ *   gone              keys whose row stays on the target although the source row is gone or excluded
+ *   request           what operators ask of a running engine
+ *   audit             retries, discards, pauses, resumes, deletes by count
+ */
+#ifndef PGREKEY_SINKS_POSTGRES_SCHEMA_H
+#define PGREKEY_SINKS_POSTGRES_SCHEMA_H
+
+#include "cdc/base/buf.h"
+
+struct schema_options {
+    const char *role;                 /* the engine's role; NULL: no roles, grants to the current user only */
+    const char *const *target_tables; /* schema and name in turn: granted SELECT, INSERT, UPDATE, DELETE, TRUNCATE */
+    size_t target_table_count;
+};
+
+/* CREATE SCHEMA … and all its tables. */
+void schema_put_tables(struct buf *sql);
+/* CREATE ROLE (without a password), grants, ALTER ROLE … SET log_min_messages and friends. */
+void schema_put_roles(struct buf *sql, const struct schema_options *options);
+
+#define SCHEMA_VERSION 1
+
+#endif

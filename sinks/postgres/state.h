@@ -1,0 +1,43 @@
+/* The pipeline's record on the target, as anyone with a connection may read it: what `status` and `drop` use
+ * beside a running engine. Table definitions: schema.h. */
+#ifndef PGREKEY_SINKS_POSTGRES_STATE_H
+#define PGREKEY_SINKS_POSTGRES_STATE_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cdc/base/err.h"
+#include "sinks/postgres/pgsink.h"
+
+struct rule_account {
+    char *rule, *source_table, *target_table;
+    int64_t mapped, quarantined, excluded, failed_deletes;
+};
+
+struct pipeline_report {
+    bool initialised; /* the engine's schema is there */
+    bool exists;      /* this pipeline has a record */
+    struct pgsink_position position;
+    char slot[64];
+    struct source_identity source;
+    char updated_at[40];          /* of the last applied batch; "" for never */
+    bool engine_running;          /* its advisory lock is held */
+    double heartbeat_age_s;       /* -1 where there was none */
+    uint64_t received_lsn, source_lsn, confirmed_lsn;
+    double lag_s, rows_per_s;
+    char phase[24];
+    int snapshot_parts, snapshot_parts_done;
+    int64_t snapshot_rows;
+    int64_t quarantine_open;
+    size_t account_count;
+    struct rule_account *accounts;
+};
+
+int pipeline_report_read(PGconn *conn, const char *pipeline, struct pipeline_report **ret_report,
+                         struct err *reterr) MUST_CHECK;
+void pipeline_report_free(struct pipeline_report *report);
+/* Forgets the pipeline: record, counters, quarantine, requests. Refused while its engine runs. */
+int pipeline_forget(PGconn *conn, const char *pipeline, struct err *reterr) MUST_CHECK;
+
+#endif

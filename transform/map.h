@@ -1,0 +1,92 @@
+/* The mapping file: loaded, checked, compiled; and the function it compiles to, change -> rows.
+ *
+ * Pure: reads one file, does no other I/O, talks to no database. docs/mapping.md explains the language.
+ *
+ *     map_load ──▶ struct map ──map_bind(source catalogue, target catalogue)──▶ bound ──map_transform──▶ rows
+ */
+#ifndef PGREKEY_TRANSFORM_MAP_H
+#define PGREKEY_TRANSFORM_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "cdc/base/arena.h"
+#include "cdc/base/change.h"
+#include "cdc/base/err.h"
+#include "cdc/base/uuid.h"
+#include "transform/row.h"
+#include "transform/rule.h"
+
+struct map;
+
+/* One finding of the check. All are collected; loading does not stop at the first. */
+struct map_issue {
+    bool warning;     /* else an error */
+    size_t line, column; /* 1-based; 0 where the whole file is meant */
+    char *key;        /* path in the file: "rows[3].columns.email.enum" */
+    char *message;    /* one sentence; never a row's value */
+};
+struct map_issues {
+    size_t count, capacity;
+    struct map_issue *items;
+};
+void map_issues_free(struct map_issues *issues); /* contents only; the struct is the caller's */
+bool map_issues_have_errors(const struct map_issues *issues);
+/* "mapping.yaml:12:5: rows[3].columns.email.enum: …" a line each. */
+void map_issues_print(const struct map_issues *issues, const char *path, FILE *out);
+
+/* Loads and checks a file without any connection. On success (no errors; warnings may be there) gives a map
+ * that the caller frees. On failure -1, *reterr says how many errors, and *issues holds them. */
+int map_load(const char *path, struct map **ret_map, struct map_issues *issues, struct err *reterr) MUST_CHECK;
+/* The same from memory; path is only used in messages. (The fuzz target's door.) */
+int map_load_memory(const char *path, const char *text, size_t len, struct map **ret_map,
+                    struct map_issues *issues, struct err *reterr) MUST_CHECK;
+void map_free(struct map *map); /* NULL is fine */
+
+/* Compares the map with both catalogues: tables, columns, types, keys, required columns without a rule, parents,
+ * circles; expands `copy:` into rules; resolves columns to indexes. Either catalogue may be NULL: what needs it
+ * is then left unchecked, but map_transform needs at least the source bound. The catalogues must outlive the map.
+ * On failure -1 and *issues holds the errors. */
+int map_bind(struct map *map, const struct catalog *source, const struct catalog *target,
+             struct map_issues *issues, struct err *reterr) MUST_CHECK;
+
+/* The schemas either side's catalogue must be read for. Arrays of map_*_schema_count names. */
+const char *const *map_source_schemas(const struct map *map, size_t *ret_count);
+const char *const *map_target_schemas(const struct map *map, size_t *ret_count);
+
+const struct uuid *map_namespace(const struct map *map);
+/* All rules, parents before children (known after map_bind; file order before). */
+size_t map_rule_count(const struct map *map);
+const struct rule *map_rule(const struct map *map, size_t index); /* by rule->index */
+/* rule->index values in dependency order, parents first; map_rule_count of them. */
+const int *map_rule_order(const struct map *map);
+
+/* Rules of one source table; the array is the map's. Count 0 where no rule reads it. */
+const struct rule *const *map_rules_of(const struct map *map, const struct relation *source, size_t *ret_count);
+/* Should the column be dropped at decode? (never:) */
+bool map_column_never(const struct map *map, const char *schema, const char *table, const char *column);
+/* Does any rule read it? What a dropped or retyped column is judged by. */
+bool map_column_used(const struct map *map, const char *schema, const char *table, const char *column);
+/* Marked `nonfinite:`: a null of the stream is read from the source by key. */
+bool map_column_nonfinite(const struct map *map, const char *schema, const char *table, const char *column);
+
+/* SHA-256-like digest over what the map means, hex: a changed namespace, entity or key changes the identity
+ * fingerprint; any other change of a rule only the whole one. Text of FINGERPRINT_TEXT_MAX. */
+#define FINGERPRINT_TEXT_MAX 65
+void map_fingerprint(const struct map *map, char *ret_whole, char *ret_identity);
+
+/* One change -> one row for each rule of its table, in rule order, all in `arena`. Pure and thread-safe on
+ * a bound map. Returns 0; or 1 where a rule needs a column that the change does not hold (unchanged, out of
+ * line, inside an expression): the caller completes the change from the source and calls again
+ * (change->completed set: what is still absent then counts as NULL). A row that cannot be mapped is no failure
+ * but a ROW_REJECT. -1 only for ERR_FATAL. */
+int map_transform(const struct map *map, const struct change *change, struct arena *arena,
+                  struct row ***ret_rows, size_t *ret_count, struct err *reterr) MUST_CHECK;
+
+/* Runs one rule alone, for rows that are taken up again from quarantine or read from the source by the sink.
+ * Returns as map_transform. */
+int map_transform_rule(const struct map *map, const struct rule *rule, const struct change *change,
+                       struct arena *arena, struct row **ret_row, struct err *reterr) MUST_CHECK;
+
+#endif

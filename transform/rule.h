@@ -1,0 +1,68 @@
+/* A compiled row rule, as a sink sees it: which source table leads to which target table, how a row is
+ * found there, which columns the mapping owns. One rule is one pair source table -> target table; fan-out
+ * is several rules with one source table. How values are computed stays inside transform/.
+ */
+#ifndef PGREKEY_TRANSFORM_RULE_H
+#define PGREKEY_TRANSFORM_RULE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cdc/base/relation.h"
+
+struct rule;
+
+/* One column of the target that this rule owns. */
+struct rule_column {
+    const char *name;
+    bool key;            /* part of the target key */
+    bool once;           /* written at birth and never again */
+    const char *parent_entity; /* not NULL: a rekeyed foreign key; the value is the parent's UUID */
+    const struct rule *parent; /* the rule that owns that entity; NULL only where parent_entity is NULL */
+    bool required;       /* a missing parent quarantines the row; else the column becomes NULL, recorded */
+};
+
+enum rule_delete {
+    DELETE_ROW,  /* the target row goes */
+    DELETE_SET,  /* named columns are set, the row stays */
+    DELETE_KEEP, /* nothing is done, the row stays */
+};
+
+struct rule_set {
+    const char *column;
+    const char *text; /* NULL for SQL NULL */
+};
+
+enum rule_truncate {
+    TRUNCATE_PAUSE, /* the pipeline pauses (default) */
+    TRUNCATE_ROWS,  /* only this rule's rows are deleted */
+};
+
+struct rule {
+    int index;        /* position in the mapping: dense, 0-based */
+    const char *name; /* unique; "dispatch_office->offices" unless the mapping names it */
+    const char *entity; /* the entity its key is derived for, NULL for copied keys */
+    const char *from_schema, *from_table;
+    const char *to_schema, *to_table;
+
+    size_t column_count;
+    const struct rule_column *columns; /* the order of row->values */
+
+    /* How a target row is found: indexes into columns. The key itself where that is made of the source's
+     * replica identity, else the column(s) named by `identity:`. A unique index covers them on the target. */
+    size_t locator_count;
+    const uint16_t *locator;
+    bool locator_is_key;
+
+    bool may_exclude; /* has `when:` or `skip:`: a row of the source may have no row on the target */
+    bool copy;        /* made by a rule that copies whole schemas */
+    enum rule_delete on_delete;
+    size_t set_count;
+    const struct rule_set *set; /* of DELETE_SET */
+    enum rule_truncate on_truncate;
+
+    struct rule_program *program; /* transform's own */
+};
+
+#endif
