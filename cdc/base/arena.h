@@ -9,12 +9,37 @@
 
 #include <stddef.h>
 
+/* Under AddressSanitizer what is not handed out is poisoned, so that overruns show as with malloc. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN 1
+#endif
+#endif
+#ifdef ARENA_ASAN
+#include <sanitizer/asan_interface.h>
+#define ARENA_POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define ARENA_UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define ARENA_POISON(p, n) ((void)(p), (void)(n))
+#define ARENA_UNPOISON(p, n) ((void)(p), (void)(n))
+#endif
+
 struct arena_block;
 
+/*  head ─▶ block ─▶ block ─▶ …      in use, newest first; a piece too large for an ordinary block
+ *          ├ handed out ┤ room ┤    has a block of its own, linked behind the head
+ *                       next
+ *  spare ─▶ block ─▶ …              ordinary blocks kept by arena_reset()
+ */
 struct arena {
     struct arena_block *head; /* newest block; blocks are linked to the oldest */
     size_t used_bytes;        /* handed out since the last reset */
     size_t block_bytes;       /* size of an ordinary block */
+    char *next;               /* where the next piece begins, room bytes before the block ends */
+    size_t room;              /* a multiple of 16 */
+    struct arena_block *spare;
 };
 
 /* block_bytes 0 means 64 KiB. Nothing is allocated before the first use. */
@@ -24,8 +49,23 @@ void arena_done(struct arena *arena);
 /* Forgets all that was allocated; keeps up to keep_bytes of ordinary blocks for the next round. */
 void arena_reset(struct arena *arena, size_t keep_bytes);
 
+/* The rare half of arena_alloc(): another block, or a piece of no bytes. */
+void *arena_alloc_slow(struct arena *arena, size_t bytes) __attribute__((returns_nonnull));
+
 /* Aligned to 16 bytes, not zeroed. Never NULL. */
-void *arena_alloc(struct arena *arena, size_t bytes) __attribute__((returns_nonnull));
+static inline void *arena_alloc(struct arena *arena, size_t bytes)
+{
+    if (bytes - 1 >= arena->room)
+        return arena_alloc_slow(arena, bytes);
+    size_t taken = (bytes + 15) & ~(size_t)15;
+    char *piece = arena->next;
+    ARENA_UNPOISON(piece, bytes);
+    arena->next += taken;
+    arena->room -= taken;
+    arena->used_bytes += taken;
+    return piece;
+}
+
 /* Zeroed array. */
 void *arena_zalloc(struct arena *arena, size_t count, size_t size) __attribute__((returns_nonnull));
 /* NUL-terminated copy of len bytes. */

@@ -22,10 +22,35 @@ void buf_done(struct buf *buf);
 /* Empties it, keeps the memory, clears the flag. */
 void buf_reset(struct buf *buf);
 
-/* Makes room for `bytes` more; false (and the flag) where the limit forbids it. */
-bool buf_reserve(struct buf *buf, size_t bytes);
-void buf_append(struct buf *buf, const void *data, size_t len);
-void buf_putc(struct buf *buf, char c);
+/* The rare half of buf_reserve(): grows, or sets the flag. */
+bool buf_grow(struct buf *buf, size_t bytes);
+
+/* Makes room for `bytes` more; false (and the flag) where the limit forbids it, and ever after. */
+static inline bool buf_reserve(struct buf *buf, size_t bytes)
+{
+    /* capacity counts the closing NUL, so strictly less; 0 - 0 before the first append */
+    if (bytes < buf->capacity - buf->len && !buf->overflowed)
+        return true;
+    return buf_grow(buf, bytes);
+}
+
+static inline void buf_append(struct buf *buf, const void *data, size_t len)
+{
+    if (len == 0 || !buf_reserve(buf, len))
+        return;
+    memcpy(buf->data + buf->len, data, len);
+    buf->len += len;
+    buf->data[buf->len] = '\0';
+}
+
+static inline void buf_putc(struct buf *buf, char c)
+{
+    if (!buf_reserve(buf, 1))
+        return;
+    buf->data[buf->len++] = c;
+    buf->data[buf->len] = '\0';
+}
+
 void buf_puts(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* As a JSON string, quotes included; the bytes are taken as UTF-8 as they are. */

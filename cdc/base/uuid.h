@@ -20,7 +20,7 @@ struct uuid {
 
 /* Lower-case with hyphens into text[UUID_TEXT_LEN + 1]. */
 void uuid_format(const struct uuid *uuid, char *text);
-/* Accepts what PostgreSQL's uuid type prints; false (ret untouched) for anything else. */
+/* Accepts the form that PostgreSQL's uuid type prints, in either case; false (ret untouched) for anything else. */
 bool uuid_parse_text(const char *text, size_t len, struct uuid *ret_uuid);
 /* Version 5 (SHA-1, RFC 4122 section 4.3) of name in namespace. */
 struct uuid uuid_v5(const struct uuid *ns, const char *name, size_t len);
