@@ -15,11 +15,11 @@
 #include <stdint.h>
 
 struct position {
-    bool in_transaction;   /* BEGIN seen, COMMIT not yet */
-    uint64_t committed;    /* end of the newest transaction received whole */
-    uint64_t seen;         /* newest point up to which everything that concerns us has been received */
-    uint64_t applied;      /* what the target's record says, perhaps not yet flushed */
-    uint64_t durable;      /* what the target's record says, flushed */
+    bool in_transaction; /* BEGIN seen, COMMIT not yet */
+    uint64_t committed;  /* end of the newest transaction received whole */
+    uint64_t seen;       /* newest point up to which everything that concerns us has been received */
+    uint64_t applied;    /* what the target's record says, perhaps not yet flushed */
+    uint64_t durable;    /* what the target's record says, flushed */
 };
 
 /* start: the target's record, which is durable. */

@@ -9,9 +9,9 @@
 #include "cdc/base/err.h"
 
 struct run_options {
-    bool until_caught_up;   /* end once the position reached the source's WAL end at start */
-    uint64_t until_lsn;     /* end once the position is at or past this; 0: none */
-    bool progress;          /* draw a progress bar on stderr */
+    bool until_caught_up; /* end once the position reached the source's WAL end at start */
+    uint64_t until_lsn;   /* end once the position is at or past this; 0: none */
+    bool progress;        /* draw a progress bar on stderr */
     bool json;
 };
 

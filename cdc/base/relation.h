@@ -27,6 +27,8 @@ struct column {
     bool identity_always; /* GENERATED ALWAYS AS IDENTITY */
     bool toastable;     /* its value may be left out of an update when unchanged */
     bool nonfinite_possible; /* float4, float8, numeric */
+    bool read_nonfinite;     /* of a source: a null of the stream hides NaN or Infinity and is read by key; set by
+                                whoever binds a mapping to the catalogue, false as read */
 };
 
 struct unique_index {
@@ -64,6 +66,7 @@ struct relation {
     struct foreign_key *fks;
     bool row_security;        /* relrowsecurity or relforcerowsecurity */
     bool has_user_triggers;   /* enabled triggers that are not constraints' own */
+    bool any_nonfinite;       /* some column that a mapping reads is nonfinite_possible; set with read_nonfinite */
     double estimated_rows;    /* reltuples, -1 where never analysed */
     int64_t size_bytes;       /* of the heap */
 };

@@ -1,0 +1,134 @@
+/* The running engine: what its parts share. cdc/app/run.c puts it together; nothing outside cdc/app sees it.
+ *
+ *      receiver (receive.c, the main thread)              applier (apply.c)
+ *      stream ─▶ fix-ups ─▶ transform ─▶ filling batch ══▶ taken batch ─▶ sink
+ *                                            hand-over, one deep
+ *      watch (watch.c): once a second the source's WAL end, now and then its catalogue
+ *
+ * Three lifetimes: the process (settings, options), the binding (map and both catalogues, replaced when a session
+ * begins anew), the session (connections, stream, sink, threads).
+ */
+#ifndef PGREKEY_APP_ENGINE_H
+#define PGREKEY_APP_ENGINE_H
+
+#include <libpq-fe.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cdc/app/position.h"
+#include "cdc/app/run.h"
+#include "cdc/app/settings.h"
+#include "cdc/base/err.h"
+#include "cdc/base/identity.h"
+#include "cdc/source/slot.h"
+#include "cdc/source/stream.h"
+#include "sinks/postgres/pgsink.h"
+#include "sinks/sink.h"
+#include "transform/map.h"
+
+/* The mapping and what it was compared with: lives until the next binding. */
+struct binding {
+    struct map *map;
+    struct catalog *source, *target;
+};
+
+/* The one-deep hand-over between receiver and applier, under `lock`. */
+struct handover {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int wake_fd; /* eventfd: tells a polling receiver that the applier is idle again */
+    struct batch batches[2];
+    struct batch *filling; /* the receiver's */
+    struct batch *taken;   /* the applier's; NULL: idle */
+    bool stop;             /* the applier should leave after its batch */
+    bool failed;           /* the applier has left; `err` says why */
+    struct err err;
+    struct position position; /* moved by both sides */
+};
+
+#define WATCH_SAMPLES 512
+
+/* What the watch thread last saw of the source. */
+struct watch {
+    pthread_t thread;
+    bool running;
+    _Atomic uint64_t source_lsn; /* the source's WAL end; 0: not yet known */
+    _Atomic bool drifted;        /* the catalogue no longer fits the binding; `err` (under lock) says how */
+    _Atomic bool stop;
+    pthread_mutex_t lock;
+    struct err err;
+    PGconn *conn;
+    struct watch_sample {
+        uint64_t lsn;         /* the source's WAL end */
+        int64_t seen_us;      /* monotonic */
+    } samples[WATCH_SAMPLES]; /* oldest first, under lock */
+    size_t sample_count;
+};
+
+struct engine {
+    const struct settings *settings;
+    const struct run_options *options;
+    struct binding binding;
+    struct source_identity source;
+    uint64_t until_lsn; /* end of a one-shot run; 0: none */
+
+    struct stream *stream;
+    struct sink *sink;
+    PGconn *receiver_conn; /* rows read by key before transform; receiver thread only */
+    PGconn *applier_conn;  /* rows read by key for the sink; applier thread only */
+    struct handover handover;
+    struct watch watch;
+    pthread_t applier;
+    bool applier_running;
+    uint64_t resume_lsn; /* where the stream begins: the end of the last applied transaction */
+
+    const struct column *warned[256]; /* columns whose nulls were warned of; receiver thread only */
+    size_t warned_count;
+
+    /* figures, for the heartbeat and the log */
+    _Atomic uint64_t received_lsn, rows_received, completed_from_source;
+    _Atomic int64_t oldest_commit_us; /* commit time of the oldest transaction in the filling batch; 0: none */
+    _Atomic bool paused;
+};
+
+/* bind.c */
+int engine_bind(struct engine *engine, struct err *reterr) MUST_CHECK;
+void binding_done(struct binding *binding);
+int engine_open_source(const struct settings *settings, const char *what, bool replication, int lock_timeout_ms,
+                       PGconn **ret_conn, struct err *reterr) MUST_CHECK;
+void engine_sink_options(struct engine *engine, struct pgsink_options *ret_options);
+/* `never:` as stream and row reader ask for it; context is the engine. */
+bool engine_never(void *context, const char *schema, const char *table, const char *column);
+/* Does the source's catalogue still fit the binding? ERR_REFUSED names what does not. */
+int engine_compare_catalog(const struct engine *engine, const struct catalog *now, struct err *reterr) MUST_CHECK;
+int engine_recheck_catalog(struct engine *engine, PGconn *conn, struct err *reterr) MUST_CHECK;
+
+/* complete.c: absent and non-finite values, read from the source by key */
+int complete_for_transform(struct engine *engine, struct change *change, struct arena *arena, bool *ret_gone,
+                           struct err *reterr) MUST_CHECK;
+int complete_nonfinite(struct engine *engine, struct change *change, struct arena *arena,
+                       struct err *reterr) MUST_CHECK;
+struct row_source complete_row_source(struct engine *engine);
+
+/* receive.c: until stop, failure, or the end of a one-shot run (0) */
+int receive_run(struct engine *engine, struct err *reterr) MUST_CHECK;
+
+/* apply.c */
+int applier_start(struct engine *engine, struct err *reterr) MUST_CHECK;
+/* Lets it finish the batch it has, joins it; -1 with its error where it had failed. */
+int applier_stop(struct engine *engine, struct err *reterr) MUST_CHECK;
+void handover_init(struct handover *handover);
+void handover_done(struct handover *handover);
+
+/* watch.c */
+int watch_start(struct engine *engine, struct err *reterr) MUST_CHECK;
+void watch_stop(struct engine *engine);
+/* Seconds since the source's WAL end passed lsn: 0 where it has not, i.e. nothing is behind. */
+double watch_age_s(struct watch *watch, uint64_t lsn);
+
+/* snapshot.c: the slot, its exported snapshot, all parts; ends in state STREAMING and sets resume_lsn */
+int snapshot_take(struct engine *engine, bool again, struct err *reterr) MUST_CHECK;
+
+#endif

@@ -1,0 +1,294 @@
+/* The receiver: stream -> fix-ups -> transform -> batch, and the decision when a batch goes to the applier.
+ *
+ * A batch is handed over when it is full, or when it holds whole transactions and the applier is idle and nothing
+ * more is waiting in the socket. In a quiet stream that is each commit at once. In a busy one it lingers a few
+ * milliseconds for more, for a set of a thousand rows costs the target far less than ten sets of a hundred.
+ *
+ * While the target blocks, status messages go on: the slot is never lost to wal_sender_timeout because of a lock
+ * on the target.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cdc/app/engine.h"
+#include "cdc/base/clock.h"
+#include "cdc/base/log.h"
+#include "cdc/base/lsn.h"
+
+#define WAIT_MS 200
+/* A batch of fewer rows lingers while the stream is busy, i.e. the last batch held more than a few rows and is recent.
+ */
+#define LINGER_ROWS 4000
+#define BUSY_ROWS 40
+#define LINGER_US INT64_C(15000)
+
+struct receiver {
+    struct engine *engine;
+    struct handover *handover;
+    bool in_transaction;
+    size_t transaction_rows; /* rows of the open transaction so far, whatever batch they are in */
+    size_t last_rows;        /* of the batch handed over last */
+    int64_t last_handover_us, filling_since_us;
+    uint64_t received_lsn;
+};
+
+/* --- hand-over --- */
+
+/* At the limit a batch ends with the next commit; at twice the limit it ends inside the transaction. */
+static bool is_full(const struct receiver *r, size_t times)
+{
+    const struct batch *batch = r->handover->filling;
+    const struct settings *settings = r->engine->settings;
+    return batch->row_count >= times * (size_t)settings->batch_max_rows ||
+           arena_used(&batch->arena) >= times * (size_t)settings->batch_max_bytes;
+}
+
+/* Gives the filling batch to an idle applier. False where it is not idle. */
+static bool try_hand_over(struct receiver *r)
+{
+    struct handover *handover = r->handover;
+    pthread_mutex_lock(&handover->lock);
+    bool idle = !handover->taken && !handover->failed;
+    if (idle) {
+        r->last_rows = handover->filling->row_count;
+        handover->taken = handover->filling;
+        handover->filling = handover->filling == &handover->batches[0] ? &handover->batches[1] : &handover->batches[0];
+        pthread_cond_signal(&handover->changed);
+    }
+    pthread_mutex_unlock(&handover->lock);
+    if (idle) {
+        r->engine->oldest_commit_us = 0;
+        r->last_handover_us = clock_mono_us();
+    }
+    return idle;
+}
+
+static int applier_failure(struct receiver *r, struct err *reterr)
+{
+    struct handover *handover = r->handover;
+    pthread_mutex_lock(&handover->lock);
+    bool failed = handover->failed;
+    if (failed)
+        *reterr = handover->err;
+    pthread_mutex_unlock(&handover->lock);
+    return failed ? -1 : 0;
+}
+
+static int report_position(struct receiver *r, bool now, struct err *reterr)
+{
+    pthread_mutex_lock(&r->handover->lock);
+    uint64_t lsn = position_confirmable(&r->handover->position);
+    pthread_mutex_unlock(&r->handover->lock);
+    return stream_confirm(r->engine->stream, lsn, now, reterr);
+}
+
+static void drain_wakeups(const struct receiver *r)
+{
+    uint64_t count;
+    while (read(r->handover->wake_fd, &count, sizeof(count)) > 0)
+        ;
+}
+
+static int wait_for_applier(struct receiver *r, struct err *reterr)
+{
+    if (batch_is_empty(r->handover->filling)) {
+        batch_reset(r->handover->filling);
+        return 0;
+    }
+    while (!try_hand_over(r)) {
+        if (run_stop)
+            return 0;
+        if (applier_failure(r, reterr) != 0)
+            return -1;
+        struct pollfd fd = {.fd = r->handover->wake_fd, .events = POLLIN};
+        (void)poll(&fd, 1, WAIT_MS);
+        drain_wakeups(r);
+        if (report_position(r, false, reterr) != 0 || stream_keep_alive(r->engine->stream, reterr) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* --- what comes in --- */
+
+static int add_rows(struct receiver *r, struct change *change, struct err *reterr)
+{
+    struct engine *engine = r->engine;
+    struct batch *batch = r->handover->filling;
+    struct row **rows = NULL;
+    size_t count = 0;
+    int outcome = map_transform(engine->binding.map, change, &batch->arena, &rows, &count, reterr);
+    if (outcome == 1) {
+        bool gone = false;
+        if (complete_for_transform(engine, change, &batch->arena, &gone, reterr) != 0)
+            return -1;
+        if (gone)
+            return 0; /* its delete is on the way; until then the last version stands */
+        change->completed = true;
+        outcome = map_transform(engine->binding.map, change, &batch->arena, &rows, &count, reterr);
+    }
+    if (outcome < 0)
+        return -1;
+    if (outcome > 0)
+        return err_set(reterr, ERR_FATAL, "a completed change still lacks a column (table %s.%s)",
+                       change->relation->schema, change->relation->name);
+    if (batch->row_count == 0 && count > 0)
+        r->filling_since_us = clock_mono_us();
+    for (size_t i = 0; i < count; i++)
+        batch_add_row(batch, rows[i]);
+    r->transaction_rows += count;
+    return 0;
+}
+
+static int on_change(struct receiver *r, struct change *change, struct err *reterr)
+{
+    r->engine->rows_received++;
+    if (complete_nonfinite(r->engine, change, &r->handover->filling->arena, reterr) != 0 ||
+        add_rows(r, change, reterr) != 0)
+        return -1;
+    return is_full(r, 2) ? wait_for_applier(r, reterr) : 0;
+}
+
+static void on_commit(struct receiver *r, const struct stream_item *item)
+{
+    struct handover *handover = r->handover;
+    bool empty = r->transaction_rows == 0;
+    if (!empty || handover->filling->row_count > 0) {
+        if (handover->filling->txn_count == 0)
+            r->engine->oldest_commit_us = item->commit_us;
+        batch_add_mark(handover->filling, item->end_lsn, item->commit_us, item->xid);
+        empty = false;
+    } else {
+        batch_reset(handover->filling); /* what the messages of an empty transaction took up */
+    }
+    pthread_mutex_lock(&handover->lock);
+    if (empty)
+        position_commit_empty(&handover->position, item->end_lsn);
+    else
+        position_commit(&handover->position, item->end_lsn);
+    pthread_mutex_unlock(&handover->lock);
+    r->in_transaction = false;
+    r->received_lsn = item->end_lsn;
+    r->engine->received_lsn = item->end_lsn;
+}
+
+static void on_keepalive(struct receiver *r, uint64_t wal_end)
+{
+    struct handover *handover = r->handover;
+    if (handover->filling->row_count > 0 || r->in_transaction)
+        return;
+    pthread_mutex_lock(&handover->lock);
+    position_keepalive(&handover->position, wal_end);
+    pthread_mutex_unlock(&handover->lock);
+    if (wal_end > r->received_lsn)
+        r->engine->received_lsn = r->received_lsn = wal_end;
+}
+
+static int on_item(struct receiver *r, const struct stream_item *item, struct err *reterr)
+{
+    switch (item->event) {
+    case STREAM_BEGIN:
+        r->in_transaction = true;
+        r->transaction_rows = 0;
+        pthread_mutex_lock(&r->handover->lock);
+        position_begin(&r->handover->position);
+        pthread_mutex_unlock(&r->handover->lock);
+        return 0;
+    case STREAM_CHANGE: return on_change(r, item->change, reterr);
+    case STREAM_COMMIT: on_commit(r, item); return 0;
+    case STREAM_KEEPALIVE: on_keepalive(r, item->end_lsn); return 0;
+    case STREAM_MESSAGE: /* nothing reads messages yet */
+    case STREAM_NONE: return 0;
+    }
+    return 0;
+}
+
+/* --- the loop --- */
+
+/* How long a batch of whole transactions still waits for more before it goes; 0: it goes now. */
+static int64_t linger_us(const struct receiver *r)
+{
+    const struct batch *batch = r->handover->filling;
+    int64_t now = clock_mono_us();
+    if (batch->row_count >= LINGER_ROWS || r->last_rows < BUSY_ROWS || now - r->last_handover_us > 4 * LINGER_US)
+        return 0;
+    int64_t left = r->filling_since_us + LINGER_US - now;
+    return left > 0 ? left : 0;
+}
+
+/* Nothing is waiting in the socket. Hands over what can go, then waits for the source or the applier. */
+static int when_quiet(struct receiver *r, struct err *reterr)
+{
+    const struct batch *batch = r->handover->filling;
+    int timeout_ms = WAIT_MS;
+    if (batch->complete && batch->txn_count > 0) {
+        int64_t linger = linger_us(r);
+        if (linger == 0)
+            (void)try_hand_over(r);
+        else
+            timeout_ms = (int)(linger / 1000) + 1;
+    }
+    struct pollfd fds[2] = {{.fd = stream_socket(r->engine->stream), .events = POLLIN},
+                            {.fd = r->handover->wake_fd, .events = POLLIN}};
+    int ready = poll(fds, 2, timeout_ms);
+    if (ready < 0 && errno != EINTR)
+        return err_set(reterr, ERR_FATAL, "poll failed: %s", strerror(errno));
+    if (ready > 0 && fds[1].revents) {
+        drain_wakeups(r);
+        if (applier_failure(r, reterr) != 0)
+            return -1;
+        return report_position(r, false, reterr);
+    }
+    return stream_keep_alive(r->engine->stream, reterr);
+}
+
+static bool one_shot_done(struct receiver *r)
+{
+    uint64_t until = r->engine->until_lsn;
+    if (until == 0)
+        return false;
+    pthread_mutex_lock(&r->handover->lock);
+    bool done = position_confirmable(&r->handover->position) >= until;
+    pthread_mutex_unlock(&r->handover->lock);
+    return done;
+}
+
+/* Takes what has arrived, up to a number of items so that the stop flag and the applier are looked at. */
+static int take_arrived(struct receiver *r, bool *ret_quiet, struct err *reterr)
+{
+    *ret_quiet = false;
+    for (int i = 0; i < 1000; i++) {
+        struct stream_item item;
+        if (stream_next(r->engine->stream, &r->handover->filling->arena, 0, &item, reterr) != 0 ||
+            on_item(r, &item, reterr) != 0)
+            return -1;
+        if (item.event == STREAM_NONE) {
+            *ret_quiet = true;
+            return 0;
+        }
+        if (item.event == STREAM_COMMIT && is_full(r, 1))
+            return wait_for_applier(r, reterr);
+    }
+    return 0;
+}
+
+int receive_run(struct engine *engine, struct err *reterr)
+{
+    struct receiver r = {.engine = engine, .handover = &engine->handover, .received_lsn = engine->resume_lsn};
+    while (!run_stop && !one_shot_done(&r)) {
+        bool quiet;
+        if (applier_failure(&r, reterr) != 0 || take_arrived(&r, &quiet, reterr) != 0)
+            return -1;
+        if (quiet && when_quiet(&r, reterr) != 0)
+            return -1;
+        if (engine->watch.drifted) {
+            pthread_mutex_lock(&engine->watch.lock);
+            *reterr = engine->watch.err;
+            pthread_mutex_unlock(&engine->watch.lock);
+            return -1;
+        }
+    }
+    return report_position(&r, true, reterr);
+}

@@ -1,0 +1,361 @@
+/* `pgrekey run`: sessions, one after the other, until there is a reason to end.
+ *
+ *            ┌────────────── ERR_RETRY: back off, begin again from the target's position ─┐
+ *            ▼                                                                            │
+ *     bind ─▶ open sink ─▶ (snapshot) ─▶ check slot ─▶ stream, apply, watch ──────────────┤
+ *            ▲                                              │ ERR_REFUSED while running   │
+ *            └──────────── resume ◀── pause in place ◀──────┘                             ▼
+ *                                                                     stop, one-shot done, fatal: out
+ *
+ * Classes become policy here and nowhere else. What is refused at the start ends the program, for a person stands
+ * there; what is refused in mid-stream pauses it, for nobody does.
+ */
+#include "cdc/app/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cdc/app/engine.h"
+#include "cdc/base/clock.h"
+#include "cdc/base/log.h"
+#include "cdc/base/lsn.h"
+#include "cdc/pg/pg.h"
+
+volatile int run_stop;
+
+int run_exit_of(enum err_class class)
+{
+    switch (class) {
+    case ERR_NONE:
+    case ERR_STOP: return EXIT_OK;
+    case ERR_RETRY: return EXIT_UNREACHABLE;
+    case ERR_CONFIG: return EXIT_CONFIG;
+    case ERR_REFUSED: return EXIT_REFUSED;
+    case ERR_POISON:
+    case ERR_FATAL: break;
+    }
+    return EXIT_INTERNAL;
+}
+
+/* --- a session --- */
+
+static void close_session(struct engine *engine)
+{
+    stream_close(engine->stream);
+    engine->stream = NULL;
+    sink_close(engine->sink);
+    engine->sink = NULL;
+    pg_close(engine->receiver_conn);
+    pg_close(engine->applier_conn);
+    engine->receiver_conn = engine->applier_conn = NULL;
+}
+
+static int refuse_older_target(const struct settings *settings, const struct slot_state *slot, uint64_t position,
+                               struct err *reterr)
+{
+    char ours[LSN_TEXT_MAX], theirs[LSN_TEXT_MAX];
+    (void)err_set(
+        reterr, ERR_REFUSED,
+        "the target's position %s lies behind slot %s, which was confirmed up to %s: the target was restored "
+        "to an older state, or the slot was used by somebody else; the changes between are gone from the slot",
+        lsn_format(position, ours), settings->source_slot, lsn_format(slot->confirmed_lsn, theirs));
+    return err_hint(reterr,
+                    "restore a newer backup of the target; or `pgrekey drop`, empty the target tables and take a "
+                    "new snapshot");
+}
+
+/* Is the slot there, ours, alive, and not ahead of the target? */
+static int check_slot(struct engine *engine, uint64_t position, struct err *reterr)
+{
+    const struct settings *settings = engine->settings;
+    PGconn *conn = NULL;
+    struct slot_state slot;
+    if (engine_open_source(settings, "slot", false, 0, &conn, reterr) != 0)
+        return -1;
+    int failed = slot_read(conn, settings->source_slot, &slot, reterr);
+    pg_close(conn);
+    if (failed)
+        return -1;
+    const char *way_out = "`pgrekey drop`, empty the target tables and take a new snapshot";
+    if (!slot.exists) {
+        (void)err_set(reterr, ERR_REFUSED,
+                      "replication slot %s is gone from the source; changes since the target's "
+                      "position may be lost",
+                      settings->source_slot);
+        return err_hint(reterr, "%s", way_out);
+    }
+    if (!slot.logical || strcmp(slot.plugin, "wal2json") != 0) {
+        (void)err_set(reterr, ERR_REFUSED, "replication slot %s is not a logical slot of wal2json",
+                      settings->source_slot);
+        return err_hint(reterr, "choose another source.slot");
+    }
+    if (strcmp(slot.wal_status, "lost") == 0) {
+        (void)err_set(reterr, ERR_REFUSED,
+                      "replication slot %s is lost: the source removed WAL that it needed "
+                      "(max_slot_wal_keep_size)",
+                      settings->source_slot);
+        return err_hint(reterr, "%s", way_out);
+    }
+    if (slot.confirmed_lsn > position)
+        return refuse_older_target(settings, &slot, position, reterr);
+    return 0;
+}
+
+static int on_relation(void *context, const char *schema, const char *table, const char *column, const char *why,
+                       const struct relation **ret_relation, struct err *reterr)
+{
+    struct engine *engine = context;
+    size_t rules = 0;
+    const struct relation *relation = catalog_find(engine->binding.source, schema, table);
+    if (relation)
+        map_rules_of(engine->binding.map, relation, &rules);
+    *ret_relation = rules > 0 ? relation : NULL;
+    if (rules == 0 || strcmp(why, "new") == 0)
+        return 0;
+    /* The stream shows another shape than the binding: harmless (a new column), or the mapping has lost its ground. */
+    log_event(LOG_WARN, "shape_changed", "slot=%s table=%s.%s column=%s why=%s", engine->settings->source_slot, schema,
+              table, column ? column : "", why);
+    if (!engine->receiver_conn &&
+        engine_open_source(engine->settings, "rows", false, 0, &engine->receiver_conn, reterr) != 0)
+        return -1;
+    return engine_recheck_catalog(engine, engine->receiver_conn, reterr);
+}
+
+/* Schema and name of every table that a rule reads, in turn. Freed by the caller (array only). */
+static const char **wanted_tables(const struct engine *engine, size_t *ret_count)
+{
+    const struct catalog *source = engine->binding.source;
+    const char **names = mem_alloc((source->count * 2 + 1) * sizeof(*names));
+    size_t count = 0;
+    for (size_t i = 0; i < source->count; i++) {
+        size_t rules;
+        map_rules_of(engine->binding.map, &source->relations[i], &rules);
+        if (rules == 0)
+            continue;
+        names[count * 2] = source->relations[i].schema;
+        names[count * 2 + 1] = source->relations[i].name;
+        count++;
+    }
+    *ret_count = count;
+    return names;
+}
+
+/* A slot that somebody reads, perhaps our own dead session, is waited for before it is an error. */
+static int open_stream(struct engine *engine, struct err *reterr)
+{
+    const struct settings *settings = engine->settings;
+    size_t table_count;
+    const char **tables = wanted_tables(engine, &table_count);
+    struct stream_options options = {
+        .conninfo = settings->source_dsn,
+        .password_file = settings->source_password_file,
+        .slot = settings->source_slot,
+        .start_lsn = engine->resume_lsn,
+        .status_interval_ms = (int)settings->source_status_interval_ms,
+        .receive_timeout_ms = (int)settings->source_receive_timeout_ms,
+        .timestamps = settings->source_timestamps,
+        .tables = tables,
+        .table_count = table_count,
+        .relation = on_relation,
+        .never = engine_never,
+        .context = engine,
+    };
+    int64_t until_us = clock_mono_us() + settings->source_slot_wait_s * 1000000;
+    int failed;
+    bool told = false;
+    while ((failed = stream_open(&options, &engine->stream, reterr)) != 0) {
+        if (strcmp(reterr->sqlstate, "55006") != 0 || run_stop)
+            break;
+        if (clock_mono_us() > until_us) {
+            reterr->class = ERR_REFUSED;
+            err_hint(reterr, "another process reads this slot: stop it, or choose another source.slot");
+            break;
+        }
+        if (!told)
+            log_event(LOG_WARN, "slot_taken", "slot=%s wait_s=%lld", settings->source_slot,
+                      (long long)settings->source_slot_wait_s);
+        told = true;
+        usleep(200 * 1000);
+    }
+    free(tables);
+    return failed;
+}
+
+static int stream_session(struct engine *engine, struct err *reterr)
+{
+    char text[LSN_TEXT_MAX];
+    struct err stop_err = {0};
+    if (open_stream(engine, reterr) != 0)
+        return -1;
+    log_event(LOG_INFO, "streaming", "slot=%s lsn=%s", engine->settings->source_slot,
+              lsn_format(engine->resume_lsn, text));
+    if (watch_start(engine, reterr) != 0 || applier_start(engine, reterr) != 0) {
+        watch_stop(engine);
+        return -1;
+    }
+    int failed = receive_run(engine, reterr);
+    watch_stop(engine);
+    if (applier_stop(engine, &stop_err) != 0 && !failed) {
+        *reterr = stop_err;
+        failed = -1;
+    }
+    stream_close(engine->stream);
+    engine->stream = NULL;
+    if (!failed)
+        log_event(LOG_INFO, "stopped", "slot=%s lsn=%s", engine->settings->source_slot,
+                  lsn_format(engine->resume_lsn, text));
+    return failed;
+}
+
+/* --- pausing in place --- */
+
+/* The first word of a refusal names its category where it has one ("schema_mismatch: …"). */
+static void pause_category(const struct err *err, char *ret_category, size_t size)
+{
+    const char *colon = strchr(err->message, ':');
+    size_t len = colon ? (size_t)(colon - err->message) : 0;
+    if (len == 0 || len >= size || memchr(err->message, ' ', len))
+        snprintf(ret_category, size, "%s", "refused");
+    else
+        snprintf(ret_category, size, "%.*s", (int)len, err->message);
+}
+
+/* Waits, alive, for `pgrekey resume`. 0: go on; -1: ended (one-shot run, stop) or failed. */
+static int wait_for_resume(struct engine *engine, const struct err *why, struct err *reterr)
+{
+    char category[32];
+    pause_category(why, category, sizeof(category));
+    log_event(LOG_ERROR, "paused", "slot=%s category=%s msg=\"%s\"", engine->settings->source_slot, category,
+              why->message);
+    if (pgsink_pause(engine->sink, category, why->message, reterr) != 0)
+        return -1;
+    engine->paused = true;
+    if (engine->until_lsn) {
+        *reterr = *why;
+        return -1;
+    }
+    int64_t next_us = 0;
+    while (!run_stop) {
+        if (clock_mono_us() >= next_us) {
+            struct pgsink_heartbeat beat = {
+                .received_lsn = engine->received_lsn, .phase = "paused", .confirmed_lsn = engine->resume_lsn};
+            if (sink_tick(engine->sink, reterr) != 0 || pgsink_heartbeat(engine->sink, &beat, reterr) != 0)
+                return -1;
+            next_us = clock_mono_us() + 1000000;
+        }
+        if (pgsink_resume_requested(engine->sink)) {
+            engine->paused = false;
+            log_event(LOG_INFO, "resumed", "slot=%s", engine->settings->source_slot);
+            return pgsink_resume(engine->sink, reterr);
+        }
+        usleep(100 * 1000);
+    }
+    return err_set(reterr, ERR_STOP, "stopped while paused");
+}
+
+/* --- the life of a run --- */
+
+struct run {
+    struct engine *engine;
+    bool connected; /* a session has come up once: from then on failures of the network are waited out */
+    int64_t backoff_ms;
+};
+
+/* A session that begins anew binds anew. Where the catalogue has lost what the mapping reads meanwhile, the old
+ * binding stays, and the watch pauses the stream for it like at any other time. */
+static int bind_or_keep(struct run *run, struct err *reterr)
+{
+    struct engine *engine = run->engine;
+    if (engine_bind(engine, reterr) == 0)
+        return 0;
+    if (!run->connected || reterr->class != ERR_CONFIG || !engine->binding.map)
+        return -1;
+    log_event(LOG_WARN, "binding_kept", "slot=%s msg=\"%s\"", engine->settings->source_slot, reterr->message);
+    return 0;
+}
+
+static int open_sink(struct run *run, struct err *reterr)
+{
+    struct engine *engine = run->engine;
+    struct pgsink_options options;
+    struct pgsink_position position;
+    engine_sink_options(engine, &options);
+    if (pgsink_open(&options, &engine->sink, &position, reterr) != 0)
+        return -1;
+    run->connected = true;
+    if (position.state != PIPELINE_STREAMING)
+        return snapshot_take(engine, position.state == PIPELINE_SNAPSHOT, reterr);
+    engine->resume_lsn = position.lsn;
+    if (!position.paused)
+        return 0;
+    struct err why = {.class = ERR_REFUSED};
+    snprintf(why.message, sizeof(why.message), "%s", position.pause_reason);
+    return wait_for_resume(engine, &why, reterr);
+}
+
+/* From connecting to the end of the stream; pauses stay inside. What a pause was for may still be so afterwards: then
+ * the stream finds it again, and pauses again. */
+static int session(struct run *run, struct err *reterr)
+{
+    struct engine *engine = run->engine;
+    if (bind_or_keep(run, reterr) != 0 || open_sink(run, reterr) != 0 ||
+        check_slot(engine, engine->resume_lsn, reterr) != 0)
+        return -1;
+    run->backoff_ms = engine->settings->reconnect_min_ms;
+    for (;;) {
+        struct err why = {0};
+        if (stream_session(engine, &why) == 0)
+            return 0;
+        if (why.class != ERR_REFUSED) {
+            *reterr = why;
+            return -1;
+        }
+        if (wait_for_resume(engine, &why, reterr) != 0)
+            return -1;
+    }
+}
+
+static void back_off(struct run *run, const struct err *err)
+{
+    const struct settings *settings = run->engine->settings;
+    log_event(LOG_WARN, "reconnecting", "slot=%s in_ms=%lld sqlstate=%s msg=\"%s\"", settings->source_slot,
+              (long long)run->backoff_ms, err->sqlstate, err->message);
+    for (int64_t until = clock_mono_us() + run->backoff_ms * 1000; !run_stop && clock_mono_us() < until;)
+        usleep(20 * 1000);
+    run->backoff_ms =
+        run->backoff_ms * 2 < settings->reconnect_max_ms ? run->backoff_ms * 2 : settings->reconnect_max_ms;
+}
+
+static int report(const struct engine *engine, const struct err *err)
+{
+    if (err->class == ERR_STOP)
+        return EXIT_OK;
+    return engine->paused ? EXIT_PAUSED : run_exit_of(err->class);
+}
+
+int run_pipeline(const struct settings *settings, const struct run_options *options, struct err *reterr)
+{
+    struct engine engine = {.settings = settings, .options = options, .until_lsn = options->until_lsn};
+    struct run run = {.engine = &engine, .backoff_ms = settings->reconnect_min_ms};
+    pthread_mutex_init(&engine.watch.lock, NULL);
+    handover_init(&engine.handover);
+    int exit_code = EXIT_OK;
+    while (!run_stop) {
+        *reterr = (struct err){0};
+        if (session(&run, reterr) == 0)
+            break;
+        exit_code = report(&engine, reterr);
+        if (reterr->class != ERR_RETRY || !run.connected)
+            break;
+        close_session(&engine);
+        back_off(&run, reterr);
+        exit_code = EXIT_OK;
+    }
+    close_session(&engine);
+    handover_done(&engine.handover);
+    pthread_mutex_destroy(&engine.watch.lock);
+    binding_done(&engine.binding);
+    return exit_code;
+}
