@@ -1,0 +1,8 @@
+pgrekey_unit_test(arena base)
+pgrekey_unit_test(buf base)
+pgrekey_unit_test(clock base)
+pgrekey_unit_test(err base)
+pgrekey_unit_test(log base Threads::Threads)
+pgrekey_unit_test(lsn base)
+pgrekey_unit_test(relation base)
+pgrekey_unit_test(uuid base)
