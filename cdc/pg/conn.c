@@ -244,7 +244,7 @@ int pg_open(const struct pg_options *options, PGconn **ret_conn, struct err *ret
     int timeout_s = (own.connect_timeout_s > 0 ? own.connect_timeout_s : CONNECT_TIMEOUT_DEFAULT_S) * hosts;
     PostgresPollingStatusType state = wait_connected(conn, timeout_s);
     if (state == PGRES_POLLING_READING) {
-        err_set(reterr, ERR_RETRY, "%s: connecting to %s took more than %d s", own.side, PQhost(conn), timeout_s);
+        err_set(reterr, ERR_RETRY, "%s: connecting took more than %d s", own.side, timeout_s);
         goto failed;
     }
     if (state != PGRES_POLLING_OK)

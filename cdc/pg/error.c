@@ -106,8 +106,7 @@ static void put_line(struct buf *text, const char *line, size_t len, char *sqlst
     for (size_t i = 0; i < len; i++) {
         if (strncmp(line + i, ":  ", 3) == 0 && is_sqlstate(line + i + 3)) {
             memcpy(sqlstate, line + i + 3, 5);
-            buf_append(text, ": ", 2);
-            i += line[i + 8] == ':' ? 9 : 7; /* "FATAL:  28P01: no …", or "FATAL:  57P01" alone */
+            i += 7; /* "FATAL:  28P01: no …", or "FATAL:  57P01" alone */
             continue;
         }
         buf_putc(text, (unsigned char)line[i] < 0x20 ? ' ' : line[i]);

@@ -17,13 +17,15 @@ struct pg_options {
     const char *conninfo;      /* keywords or URI */
     const char *password_file; /* its first line is the password; NULL for none */
     const char *application_name;
-    const char *session;       /* "-c name=value -c …" for the connection's options; NULL for none */
+    const char *session;       /* "-c name=value -c …", set once connected (poolers drop options); NULL for none */
     bool replication;          /* replication=database */
     int connect_timeout_s;     /* 0: 15 */
 };
 
-/* Opens a connection; client_encoding UTF8, a silent notice processor. ERR_RETRY where the server cannot be
- * reached or is starting, ERR_CONFIG where it refuses (authentication, no such database). Blocks. */
+/* Opens a connection; client_encoding UTF8, a silent notice receiver, no server text in PQerrorMessage(). ERR_RETRY
+ * where the server cannot be reached or is starting, ERR_CONFIG where it refuses (authentication, no such database),
+ * ERR_REFUSED where its encoding cannot become UTF-8 (SQL_ASCII; with replication all but UTF8, for logical decoding
+ * does not convert). Blocks. */
 int pg_open(const struct pg_options *options, PGconn **ret_conn, struct err *reterr) MUST_CHECK;
 void pg_close(PGconn *conn); /* NULL is fine */
 
@@ -31,11 +33,12 @@ void pg_close(PGconn *conn); /* NULL is fine */
  * without the server's message where that may hold values. `doing` begins the sentence: "reading the catalogue".
  * Returns -1. */
 int pg_err(struct err *err, const char *side, PGconn *conn, const PGresult *result, const char *doing);
-/* The class that a SQLSTATE means: 08, 57P, 53, 40, 55P03 retry; 22, 23 poison; 42, 28, 3D config; else fatal. */
+/* The class that a SQLSTATE means: 08, 57P, 53, 40, 55P03, 55006, 57014 retry; 22, 23, 44, 54000, P0001 (RAISE) poison;
+ * 42, 28, 3D, 25006, 55000 config; else fatal. The whole table stands in error.c. */
 enum err_class pg_class_of_sqlstate(const char *sqlstate);
 
 /* Runs one statement with text parameters, waits, expects tuples or a command tag. The caller clears *ret_result
- * (NULL where the caller does not want it). */
+ * (NULL where the caller does not want it). Without parameters by the simple protocol, as replication needs. */
 int pg_query(PGconn *conn, const char *side, const char *doing, const char *sql, int param_count,
              const char *const *params, PGresult **ret_result, struct err *reterr) MUST_CHECK;
 /* Several statements, no parameters, results dropped. */
@@ -48,7 +51,8 @@ void pg_put_qualified(struct buf *buf, const char *schema, const char *name);
 void pg_put_literal(struct buf *buf, const char *text);
 
 /* Reads tables (r, p; also v, m, f so that a wrong kind can be named) of the given schemas: columns, keys,
- * uniques, foreign keys, triggers, RLS. Two or three queries for the whole catalogue, whatever its size. */
+ * uniques, foreign keys, triggers, RLS. Four queries for the whole catalogue, whatever its size; in a transaction of its own unless the
+ * caller is in one. Waits for no lock on a user's table. Types outside pg_catalog are named with their schema. */
 int pg_read_catalog(PGconn *conn, const char *side, const char *const *schemas, size_t schema_count,
                     struct catalog **ret_catalog, struct err *reterr) MUST_CHECK;
 
