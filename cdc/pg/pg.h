@@ -51,8 +51,9 @@ void pg_put_qualified(struct buf *buf, const char *schema, const char *name);
 void pg_put_literal(struct buf *buf, const char *text);
 
 /* Reads tables (r, p; also v, m, f so that a wrong kind can be named) of the given schemas: columns, keys,
- * uniques, foreign keys, triggers, RLS. Four queries for the whole catalogue, whatever its size; in a transaction of its own unless the
- * caller is in one. Waits for no lock on a user's table. Types outside pg_catalog are named with their schema. */
+ * uniques, foreign keys, triggers, RLS. Four queries whatever the catalogue's size, in a transaction of their own
+ * unless the caller is in one. Waits for no lock on a user's table. Types outside pg_catalog are named with their
+ * schema. */
 int pg_read_catalog(PGconn *conn, const char *side, const char *const *schemas, size_t schema_count,
                     struct catalog **ret_catalog, struct err *reterr) MUST_CHECK;
 
