@@ -44,7 +44,7 @@ bench_build() {
 bench_clusters() {
     trap bench_clean_up EXIT
     trap 'exit 130' INT TERM
-    B=$(cluster_base_dir "${PGREKEY_BENCH_DIR:-${TMPDIR:-/tmp}}" "pgrekey-bench-$$")
+    B=$(cluster_temp_dir bench "${PGREKEY_BENCH_DIR:-}")
     local common=("fsync = ${PGREKEY_BENCH_FSYNC:-on}" "shared_buffers = 512MB" "max_wal_size = 32GB"
         "checkpoint_timeout = 1h" "log_line_prefix = '%n '" "log_replication_commands = on" "autovacuum = off"
         "max_worker_processes = 16" "wal_sender_timeout = 60s")

@@ -38,18 +38,20 @@ cluster_as() {
     fi
 }
 
-# Makes a directory for clusters under PARENT where the server's user can reach it, else under TMPDIR, and prints it.
-cluster_base_dir() {
-    local parent=$1 name=$2 dir
-    mkdir -p "$parent"
-    if cluster_as test -x "$parent"; then
-        dir=$parent/$name
-        mkdir -p "$dir"
-    else
-        dir=$(mktemp -d "${TMPDIR:-/tmp}/pgrekey-$name.XXXXXX")
-    fi
-    chmod 0711 "$dir"
-    echo "$dir"
+# A new directory for clusters, where the server's user can reach it: cluster_temp_dir NAME [BELOW].
+cluster_temp_dir() {
+    local name=$1 below dir
+    for below in "${2:-${TMPDIR:-/tmp}}" /tmp /var/tmp; do
+        mkdir -p "$below"
+        if cluster_as test -x "$below"; then
+            dir=$(mktemp -d "$below/pgrekey-$name.XXXXXX")
+            chmod 0711 "$dir"
+            echo "$dir"
+            return 0
+        fi
+    done
+    echo "cluster: $(cluster_user) can enter neither ${TMPDIR:-/tmp} nor /var/tmp" >&2
+    return 1
 }
 
 cluster_port_is_free() {

@@ -31,7 +31,7 @@ if [ ! -x "$PGREKEY" ]; then
 fi
 
 T=${PGREKEY_TEST_DIR:-}
-[ -n "$T" ] || T=$(cluster_base_dir "${TMPDIR:-/tmp}" "pgrekey-test-$$")
+[ -n "$T" ] || T=$(cluster_temp_dir test)
 mkdir -p "$T"
 chmod 0711 "$T"
 ENGINE_PID=
