@@ -1,0 +1,6 @@
+# The mapping file.
+add_library(test_catalogs STATIC support/catalogs.c)
+target_link_libraries(test_catalogs PUBLIC base pgrekey_flags)
+pgrekey_unit_test(map_load transform)
+pgrekey_unit_test(map_bind transform test_catalogs)
+pgrekey_unit_test(map_transform transform test_catalogs)

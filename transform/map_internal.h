@@ -1,0 +1,177 @@
+/* What the parts of the mapping share: the file as parsed (specs), and the rules made of it. Nobody outside
+ * transform/map_*.c and fingerprint.c includes this.
+ *
+ *     text ─yaml─▶ tree ─map_load, map_value─▶ specs ─map_compile─▶ rules ─map_bind (catalogues)─▶ programs
+ *                                                ▲
+ *                       copy: ─map_copy (catalogues)─┘
+ */
+#ifndef PGREKEY_TRANSFORM_MAP_INTERNAL_H
+#define PGREKEY_TRANSFORM_MAP_INTERNAL_H
+
+#include "transform/expr.h"
+#include "transform/expr_fit.h"
+#include "transform/issues.h"
+#include "transform/map.h"
+#include "transform/yaml.h"
+
+enum required { REQUIRED_DEFAULT, REQUIRED_YES, REQUIRED_NO };
+
+/* One column of the target, as the file says it. */
+struct column_spec {
+    const char *name;
+    const struct yaml_node *node; /* its value in the file, for issues */
+    struct expr *value;
+    const char *entity; /* the value is a UUID of this entity; else NULL */
+    bool owned;         /* the rule's own entity; else a reference */
+    bool conditional;   /* a reference with `when:`: NULL where that is not true */
+    bool key, once;
+    enum required required;
+};
+
+struct rule_spec {
+    const struct yaml_node *node;
+    const struct yaml_node *from_node, *to_node, *key_node, *identity_node;
+    const char *name; /* NULL: from the tables */
+    const char *from_schema, *from_table, *to_schema, *to_table;
+    size_t column_count; /* key columns first */
+    struct column_spec *columns;
+    struct expr *when; /* NULL: all rows */
+    const struct yaml_node *when_node;
+    bool skip, copy;
+    enum rule_delete on_delete;
+    size_t set_count;
+    struct rule_set *set;
+    const struct yaml_node *set_node;
+    enum rule_truncate on_truncate;
+    size_t identity_count; /* target columns of `identity:` */
+    const char **identity;
+};
+
+struct copy_spec {
+    const struct yaml_node *node;
+    const char *from_schema, *to_schema;
+    size_t except_count;
+    const char **except;
+};
+
+/* never: and nonfinite: */
+struct column_mark {
+    const struct yaml_node *node;
+    const char *schema, *table, *column;
+};
+struct marks {
+    size_t count, capacity;
+    struct column_mark *items; /* heap */
+};
+
+/* How one column of a row is made: once for each rule column, looked at for every change. */
+struct program_column {
+    struct expr *value;
+    int direct;    /* index of the source column where the value is nothing but a copy; else -1 */
+    int identity;  /* of a locator column: index into change->identity where it is a copy of that; else -1 */
+    bool not_null; /* NULL is refused here, the target would refuse it anyhow */
+    bool reference;
+    bool check; /* the value may not fit */
+    struct fit fit;
+};
+
+struct rule_program {
+    const struct rule_spec *spec;
+    const struct relation *source, *target; /* NULL where not bound */
+    struct expr *when;
+    bool skip;
+    struct program_column *columns; /* rule->column_count */
+    size_t key_count;               /* they come first */
+};
+
+struct table_rules {
+    size_t count;
+    const struct rule **rules;
+};
+
+struct map {
+    struct arena arena; /* what the file says; lives as long as the map */
+    struct arena bound; /* rules; made anew by each map_bind */
+    struct expr_pool *pool;
+    struct yaml_node *root;
+
+    bool has_namespace;
+    struct uuid ns;
+    const char *source_schema, *target_schema; /* where a table is named without one */
+    size_t spec_count, copy_count;
+    struct rule_spec *specs;
+    struct copy_spec *copies;
+    struct marks never, nonfinite;
+    size_t source_schema_count, target_schema_count;
+    const char **source_schemas, **target_schemas;
+
+    /* of the last map_bind, or of map_load */
+    const struct catalog *source, *target;
+    size_t rule_count;
+    struct rule **rules;
+    int *order;
+    struct table_rules *tables; /* parallel to source->relations; NULL where not bound */
+};
+
+/* What map_load.c hands to map_value.c. */
+struct loader {
+    struct map *map;
+    struct map_issues *issues;
+    bool needs_namespace;
+};
+
+/* --- map_value.c --- */
+/* The value form at `node`. Never NULL: after an issue it is a SQL NULL. `column` takes what only a column of
+ * its own can be (a reference); NULL where the form stands inside another. */
+struct expr *map_value(struct loader *l, const struct yaml_node *node, struct column_spec *column);
+/* `{uuid: entity, of: …}` of a key. */
+struct expr *map_key_value(struct loader *l, const struct yaml_node *node, struct column_spec *column,
+                           bool owned_by_default);
+struct expr *map_condition(struct loader *l, const struct yaml_node *node);
+/* Each key of the mapping `node` must be one of the words. `what` names the place: "a rule". */
+bool map_words_check(struct loader *l, const struct yaml_node *node, const char *what, const char *const *words,
+                     size_t count);
+/* The text of a scalar, or NULL and an issue. */
+const char *map_scalar_text(struct loader *l, const struct yaml_node *node, const char *what);
+/* A scalar, or a list of scalars. Count 0 after an issue. */
+const char **map_text_list(struct loader *l, const struct yaml_node *node, const char *what, size_t *ret_count);
+bool map_bool_of(struct loader *l, const struct yaml_node *node, bool otherwise);
+
+struct expr *map_null(struct loader *l);
+/* The result of a constructor that checks; after a failure an issue and NULL. */
+struct expr *map_checked(struct loader *l, const struct yaml_node *node, int status, struct expr *expr,
+                         const struct err *err);
+/* A constant as written; NULL for a plain null. */
+const char *map_const_text(struct loader *l, const struct yaml_node *node);
+struct expr *map_const(struct loader *l, const struct yaml_node *node);
+/* A form inside another one: a plain word is a column, a quoted text a constant. */
+struct expr *map_nested_value(struct loader *l, const struct yaml_node *node);
+
+/* --- map_modify.c --- */
+/* The modifiers that stand in `node` around `base`. has_else: "else:" belongs to the base word. */
+struct expr *map_modify(struct loader *l, const struct yaml_node *node, struct expr *base, bool has_else);
+
+/* --- map_compile.c --- */
+/* Makes rules of the file's specs and of `extra` ones, in the `bound` arena: names, parents, order. */
+void map_compile(struct map *map, struct rule_spec *extra, size_t extra_count, struct map_issues *issues);
+bool map_same_table(const char *schema_a, const char *table_a, const char *schema_b, const char *table_b);
+int map_column_index(const struct rule *rule, const char *name);
+/* "public.auth_user", or without the schema where it is the default. In the arena. */
+const char *map_table_label(struct arena *arena, const char *schema, const char *table, const char *default_schema);
+
+/* --- map_order.c --- */
+/* Fills map->order; an issue where rules depend on each other in a circle. Looks at the target's foreign keys
+ * where programs are bound. */
+void map_sort(struct map *map, struct map_issues *issues);
+
+/* --- map_copy.c --- */
+/* One spec for each table of the schemas that `copy:` names. */
+struct rule_spec *map_expand_copies(struct map *map, const struct catalog *source, const struct catalog *target,
+                                    struct map_issues *issues, size_t *ret_count);
+
+/* --- map_types.c --- */
+/* Can the column's value stand in the target column? Errors where it never can, warnings where it may not. */
+void map_check_types(const struct column_spec *spec, const struct column *source, const struct column *target,
+                     bool copy, struct map_issues *issues);
+
+#endif
