@@ -203,6 +203,22 @@ static void bind_locator(struct binder *b)
     }
 }
 
+/* What tells that a target row came from this source table: plain copies of its key, in `identity:` or elsewhere. */
+static void bind_origin(struct binder *b)
+{
+    const struct rule_program *program = b->rule->program;
+    uint16_t *origin = arena_zalloc(&b->map->bound, b->source->key_count + 1, sizeof *origin);
+    for (size_t k = 0; k < b->source->key_count; k++) {
+        for (size_t i = 0; i < b->rule->column_count; i++) {
+            if (program->columns[i].direct != b->source->key[k])
+                continue;
+            origin[b->rule->origin_count++] = (uint16_t)i;
+            break;
+        }
+    }
+    b->rule->origin = origin;
+}
+
 static void bind_source(struct binder *b)
 {
     struct rule_program *program = b->rule->program;
@@ -216,8 +232,10 @@ static void bind_source(struct binder *b)
     }
     if (program->when)
         good = resolve(b, program->when, b->spec->when_node, true) && good;
-    if (good)
-        bind_locator(b);
+    if (!good)
+        return;
+    bind_locator(b);
+    bind_origin(b);
 }
 
 /* --- target --- */
@@ -449,6 +467,11 @@ const struct rule *const *map_rules_of(const struct map *map, const struct relat
         return NULL;
     *ret_count = map->tables[source - first].count;
     return map->tables[source - first].rules;
+}
+
+const struct relation *map_rule_source(const struct map *map, const struct rule *rule)
+{
+    return map->source ? rule->program->source : NULL;
 }
 
 /* --- the whole --- */

@@ -104,8 +104,7 @@ static void reject(struct run *run, const char *column, enum category category, 
     set_locators(run, locate(run, run->now));
 }
 
-/* 0, or 1 where a column is missing. After a reject run->row->op says so. */
-static int make_null(struct run *run, size_t i)
+static void make_null(struct run *run, size_t i)
 {
     const struct rule_column *column = &run->rule->columns[i];
     const struct program_column *program = &run->program->columns[i];
@@ -116,9 +115,9 @@ static int make_null(struct run *run, size_t i)
         reject(run, column->name, CATEGORY_ORPHAN_REFERENCE, "a required reference is NULL on the source");
     else if (program->not_null)
         reject(run, column->name, CATEGORY_CONSTRAINT_VIOLATION, "NULL where the target needs a value");
-    return 0;
 }
 
+/* 0, or 1 where a column of the source is missing. After a reject run->row->op says so. */
 static int make_value(struct run *run, size_t i, struct value *value)
 {
     const struct program_column *program = &run->program->columns[i];
@@ -134,17 +133,16 @@ static int make_value(struct run *run, size_t i, struct value *value)
         case EXPR_REJECT: reject(run, column->name, run->env.category, run->env.reason); return 0;
         }
     }
-    if (value->state == VALUE_NULL)
-        return make_null(run, i);
-    if (value->state == VALUE_ABSENT) {
-        if (column->key && !run->change->completed)
+    if (value->state == VALUE_ABSENT && column->key) {
+        if (!run->change->completed)
             return 1;
-        if (column->key)
-            return make_null(run, i);
-        run->row->partial = true;
-        return 0;
+        value->state = VALUE_NULL;
     }
-    if (program->check && !fit_check(&program->fit, value, &category, &reason))
+    if (value->state == VALUE_NULL)
+        make_null(run, i);
+    else if (value->state == VALUE_ABSENT)
+        run->row->partial = true;
+    else if (program->check && !fit_check(&program->fit, value, &category, &reason))
         reject(run, column->name, category, reason);
     return 0;
 }

@@ -146,8 +146,11 @@ struct expr *map_condition(struct loader *l, const struct yaml_node *node)
 static struct expr *scalar_nested(struct loader *l, const struct yaml_node *node)
 {
     bool truth;
+    size_t len = strlen(node->text);
+    if (node->quoted && len > 1 && node->text[0] == '\'' && node->text[len - 1] == '\'')
+        issue_warning(l->issues, node, "the single quotes are part of the text; if they should not, leave them out");
     if (node->quoted || is_number(node->text))
-        return expr_const(l->map->pool, node->text, strlen(node->text));
+        return expr_const(l->map->pool, node->text, len);
     if (yaml_is_null(node))
         return map_null(l);
     if (yaml_is_bool(node, &truth))

@@ -215,6 +215,8 @@ static void copy_becomes_a_rule_for_each_table(void **state)
     assert_int_equal(plain->column_count, 2); /* no generated, no never column */
     assert_string_equal(plain->columns[0].name, "id");
     assert_true(plain->columns[0].key);
+    assert_int_equal(plain->origin_count, 1);
+    assert_string_equal(map_rule_source(map, plain)->name, "plain");
     assert_string_equal(plain->columns[1].name, "code");
     map_free(map);
 }
@@ -257,6 +259,9 @@ static void references_into_not_null_columns_are_required(void **state)
     assert_false(pair->locator_is_key);
     assert_int_equal(pair->locator_count, 1);
     assert_int_equal(pair->locator[0], 2);
+    assert_int_equal(pair->origin_count, 1);
+    assert_int_equal(pair->origin[0], 2);
+    assert_int_equal(office->origin_count, 0);
     assert_false(office->columns[2].required);
     assert_string_equal(office->entity, "office");
     assert_int_equal(map_rule_order(map)[0], 1);
