@@ -15,14 +15,14 @@ void position_begin(struct position *position)
     position->in_transaction = true;
 }
 
-void position_commit(struct position *position, uint64_t end_lsn)
+void position_received(struct position *position, uint64_t end_lsn)
 {
     position->in_transaction = false;
     position->committed = later(position->committed, end_lsn);
     position->seen = later(position->seen, end_lsn);
 }
 
-void position_commit_empty(struct position *position, uint64_t end_lsn)
+void position_received_empty(struct position *position, uint64_t end_lsn)
 {
     position->in_transaction = false;
     position->seen = later(position->seen, end_lsn);

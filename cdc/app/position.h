@@ -27,9 +27,9 @@ void position_init(struct position *position, uint64_t start);
 
 void position_begin(struct position *position);
 /* A transaction with rows has been received whole. */
-void position_commit(struct position *position, uint64_t end_lsn);
+void position_received(struct position *position, uint64_t end_lsn);
 /* A transaction without any row for us. */
-void position_commit_empty(struct position *position, uint64_t end_lsn);
+void position_received_empty(struct position *position, uint64_t end_lsn);
 /* The server has sent everything up to wal_end. Inside a transaction this says nothing. */
 void position_keepalive(struct position *position, uint64_t wal_end);
 

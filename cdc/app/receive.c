@@ -165,9 +165,9 @@ static void on_commit(struct receiver *r, const struct stream_item *item)
     }
     pthread_mutex_lock(&handover->lock);
     if (empty)
-        position_commit_empty(&handover->position, item->end_lsn);
+        position_received_empty(&handover->position, item->end_lsn);
     else
-        position_commit(&handover->position, item->end_lsn);
+        position_received(&handover->position, item->end_lsn);
     pthread_mutex_unlock(&handover->lock);
     r->in_transaction = false;
     r->received_lsn = item->end_lsn;

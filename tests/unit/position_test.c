@@ -22,7 +22,7 @@ static void received_transaction_is_not_confirmed_before_it_is_durable(void **st
     struct position p;
     position_init(&p, 100);
     position_begin(&p);
-    position_commit(&p, 200);
+    position_received(&p, 200);
     assert_int_equal(position_confirmable(&p), 100);
     position_applied(&p, 200);
     assert_int_equal(position_confirmable(&p), 100);
@@ -36,7 +36,7 @@ static void keepalive_does_not_pass_in_flight_transaction(void **state)
     struct position p;
     position_init(&p, 100);
     position_begin(&p);
-    position_commit(&p, 200);
+    position_received(&p, 200);
     position_keepalive(&p, 300);
     assert_int_equal(position_idle_target(&p), 0);
     assert_int_equal(position_confirmable(&p), 100);
@@ -53,7 +53,7 @@ static void keepalive_inside_a_transaction_says_nothing(void **state)
     position_keepalive(&p, 300);
     assert_false(position_idle(&p));
     assert_int_equal(position_idle_target(&p), 0);
-    position_commit(&p, 250);
+    position_received(&p, 250);
     position_applied(&p, 250);
     assert_int_equal(position_idle_target(&p), 0);
 }
@@ -79,7 +79,7 @@ static void empty_transaction_moves_the_position_without_a_batch(void **state)
     position_init(&p, 100);
     position_begin(&p);
     assert_false(position_idle(&p));
-    position_commit_empty(&p, 150);
+    position_received_empty(&p, 150);
     assert_true(position_idle(&p));
     assert_int_equal(position_idle_target(&p), 150);
 }
@@ -89,7 +89,7 @@ static void never_moves_backwards(void **state)
     (void)state;
     struct position p;
     position_init(&p, 100);
-    position_commit(&p, 200);
+    position_received(&p, 200);
     position_applied(&p, 200);
     position_durable(&p, 200);
     position_keepalive(&p, 50);
@@ -120,8 +120,8 @@ static void random_events_never_confirm_too_much(void **state)
         random ^= random << 13, random ^= random >> 7, random ^= random << 17;
         switch (random % 6) {
         case 0: position_begin(&p); break;
-        case 1: wal += random % 97 + 1, position_commit(&p, wal); break;
-        case 2: wal += random % 97 + 1, position_commit_empty(&p, wal); break;
+        case 1: wal += random % 97 + 1, position_received(&p, wal); break;
+        case 2: wal += random % 97 + 1, position_received_empty(&p, wal); break;
         case 3: wal += random % 97 + 1, position_keepalive(&p, wal); break;
         case 4:
             if (position_idle_target(&p))
