@@ -33,6 +33,10 @@ int copy_reader_next(struct copy_reader *reader, uint64_t lsn, struct arena *are
                      struct err *reterr) MUST_CHECK;
 void copy_reader_close(struct copy_reader *reader); /* NULL is fine */
 
+/* One line of COPY's text format, without its line end, taken apart in place: field i goes to values[fields[i]].
+ * False where it has not field_count fields. (The reader's inner part, open for its tests.) */
+bool copy_line_split(char *line, size_t len, const uint16_t *fields, size_t field_count, struct value *values);
+
 /* BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT. */
 int snapshot_join(PGconn *conn, const char *snapshot, struct err *reterr) MUST_CHECK;
 

@@ -33,6 +33,9 @@ int slot_read(PGconn *conn, const char *slot, struct slot_state *ret_state, stru
  * the error then names the sessions in the way (pid, user, age; by the ordinary connection `conn`, may be NULL). */
 int slot_create(PGconn *replication, PGconn *conn, const char *slot, int wait_s, uint64_t *ret_consistent_lsn,
                 char *ret_snapshot, size_t snapshot_size, struct err *reterr) MUST_CHECK;
+/* Puts a sentence and a way out in place of an error with which the server refuses wal2json itself (not installed,
+ * not in output_plugin_libraries, no REPLICATION); leaves any other as it is. Returns -1. */
+int slot_explain_plugin(const PGresult *result, struct err *reterr);
 /* Waits for an active one to be left, at most wait_s. A missing slot is fine. */
 int slot_drop(PGconn *conn, const char *slot, int wait_s, struct err *reterr) MUST_CHECK;
 
