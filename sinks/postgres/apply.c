@@ -1,0 +1,68 @@
+/* A batch to the target: quickly where it is small and plain, else chunk by chunk in a transaction that stays open
+ * until the source's is whole. */
+#include "sinks/postgres/apply.h"
+
+#include "sinks/postgres/breaker.h"
+#include "sinks/postgres/chunk.h"
+#include "sinks/postgres/position.h"
+#include "sinks/postgres/quickpath.h"
+#include "sinks/postgres/rowmode.h"
+#include "sinks/postgres/session.h"
+
+static size_t end_of_run(const struct batch *batch, size_t from, bool truncates)
+{
+    size_t end = from;
+
+    while (end < batch->row_count && (batch->rows[end]->op == ROW_TRUNCATE) == truncates)
+        end++;
+    return end;
+}
+
+/* Truncates divide a batch: what is before one must be there when it comes. Those of several tables stay together. */
+static int apply_rows(struct pgsink *s, const struct batch *batch, struct err *reterr)
+{
+    bool truncates = false;
+
+    for (size_t from = 0, end; from < batch->row_count; from = end, truncates = !truncates) {
+        end = end_of_run(batch, from, truncates);
+        if (truncates ? rowmode_apply(s, batch->rows + from, end - from, reterr)
+                      : chunk_apply(s, batch->rows + from, end - from, reterr))
+            return -1;
+    }
+    return rowmode_released(s, batch->rows, batch->row_count, reterr);
+}
+
+static int apply_long_way(struct pgsink *s, const struct batch *batch, struct err *reterr)
+{
+    if (!s->in_transaction && session_begin(s, reterr))
+        return -1;
+    if (apply_rows(s, batch, reterr))
+        return -1;
+    if (breaker_is_open(s->breaker))
+        return err_set(reterr, ERR_REFUSED, "too many of the last rows failed: the mapping or the target is wrong");
+    if (!batch->complete && batch->snapshot_part < 0)
+        return 0;
+    if (rowmode_finish(s, reterr))
+        return -1;
+    return position_commit(s, batch, reterr);
+}
+
+int apply_batch(struct sink *sink, struct batch *batch, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+    bool done = false;
+    int rc;
+
+    s->snapshot = batch->snapshot_part >= 0;
+    rc = quickpath_apply(s, batch, &done, reterr);
+    if (rc == 0 && !done)
+        rc = apply_long_way(s, batch, reterr);
+    if (rc) {
+        session_rollback(s);
+        return -1;
+    }
+    s->figures.batches++;
+    s->figures.rows += batch->row_count;
+    s->figures.transactions += batch->txn_count;
+    return 0;
+}

@@ -1,0 +1,109 @@
+#include "sinks/postgres/counters.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "sinks/postgres/pipe.h"
+#include "sinks/postgres/session.h"
+
+void counters_add(struct pgsink *s, int rule_index, const struct account *delta)
+{
+    struct account *sum = &s->rules[rule_index].delta;
+
+    sum->mapped += delta->mapped;
+    sum->quarantined += delta->quarantined;
+    sum->excluded += delta->excluded;
+    sum->failed_deletes += delta->failed_deletes;
+    sum->deletes += delta->deletes;
+}
+
+void counters_forget(struct pgsink *s)
+{
+    for (size_t i = 0; i < s->rule_count; i++)
+        s->rules[i].delta = (struct account){0};
+}
+
+#define UPDATE_COUNTER                                                                                                 \
+    "UPDATE pgrekey.counter SET mapped = mapped + $3::bigint, quarantined = quarantined + $4::bigint, "                \
+    "excluded = excluded + $5::bigint, failed_deletes = failed_deletes + $6::bigint "                                  \
+    "WHERE pipeline = $1 AND rule = $2"
+
+#define ADD_DELETES                                                                                                    \
+    "INSERT INTO pgrekey.audit (pipeline, action, rule, at, rows) "                                                    \
+    "VALUES ($1, 'delete', $2, date_trunc('hour', now()), $3::bigint) "                                                \
+    "ON CONFLICT (pipeline, rule, at) WHERE action = 'delete' DO UPDATE SET rows = audit.rows + excluded.rows"
+
+static struct target_statement *statement_of(struct pgsink *s, enum counters_op op)
+{
+    struct target_statement *statement = &s->counter_statements[op];
+
+    if (!statement->sql) {
+        statement->sql = mem_strdup(op == COUNTERS_UPDATE ? UPDATE_COUNTER : ADD_DELETES);
+        snprintf(statement->name, sizeof(statement->name), "pgrekey_counter_%d", (int)op);
+    }
+    return statement;
+}
+
+static bool moves(const struct account *delta)
+{
+    return delta->mapped || delta->quarantined || delta->excluded || delta->failed_deletes;
+}
+
+/* Sends the deltas of at most PIPE_RULES rules and clears them; false where there are more. */
+static bool send_some(struct pgsink *s, struct pipe *pipe)
+{
+    const int *order = map_rule_order(s->options.map);
+    size_t sent = 0;
+
+    for (size_t i = 0; i < s->rule_count; i++) {
+        const struct rule *rule = s->rules[order[i]].target.rule;
+        struct account *delta = &s->rules[order[i]].delta;
+        const char *params[6] = {s->options.pipeline, rule->name};
+
+        if (!moves(delta) && !delta->deletes)
+            continue;
+        if (sent++ == COUNTERS_RULES)
+            return false;
+        if (moves(delta)) {
+            params[2] = arena_printf(&s->scratch, "%" PRId64, delta->mapped);
+            params[3] = arena_printf(&s->scratch, "%" PRId64, delta->quarantined);
+            params[4] = arena_printf(&s->scratch, "%" PRId64, delta->excluded);
+            params[5] = arena_printf(&s->scratch, "%" PRId64, delta->failed_deletes);
+            (void)pipe_execute(pipe, statement_of(s, COUNTERS_UPDATE), 6, params);
+        }
+        if (delta->deletes) {
+            params[2] = arena_printf(&s->scratch, "%" PRId64, delta->deletes);
+            (void)pipe_execute(pipe, statement_of(s, COUNTERS_DELETES), 3, params);
+        }
+        *delta = (struct account){0};
+    }
+    return true;
+}
+
+size_t counters_moved(const struct pgsink *s)
+{
+    size_t moved = 0;
+
+    for (size_t i = 0; i < s->rule_count; i++)
+        moved += moves(&s->rules[i].delta) || s->rules[i].delta.deletes != 0;
+    return moved;
+}
+
+void counters_send(struct pgsink *s, struct pipe *pipe)
+{
+    (void)send_some(s, pipe);
+}
+
+int counters_flush(struct pgsink *s, struct err *reterr)
+{
+    while (counters_moved(s)) {
+        struct pipe pipe;
+
+        if (pipe_begin(&pipe, s, reterr))
+            return -1;
+        (void)send_some(s, &pipe);
+        if (pipe_end(&pipe))
+            return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,276 @@
+#include "sinks/postgres/opening.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cdc/base/clock.h"
+#include "cdc/base/lsn.h"
+#include "sinks/postgres/schema.h"
+#include "sinks/postgres/session.h"
+
+#define LOCK_WAIT_DEFAULT_S 90
+#define LOCK_POLL_NS (200L * 1000 * 1000)
+
+/* Commits do not wait for the disk (position.h says why that is safe). Our statements find their rows by index, and
+ * the planner must not think otherwise over a table that has just been filled and not been analysed. */
+#define SESSION                                                                                                        \
+    "-c synchronous_commit=off -c row_security=off -c idle_in_transaction_session_timeout=0 -c DateStyle=ISO "         \
+    "-c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 -c bytea_output=hex "                           \
+    "-c standard_conforming_strings=on -c jit=off -c enable_seqscan=off -c enable_hashjoin=off "                       \
+    "-c enable_mergejoin=off -c default_transaction_isolation=read\\ committed -c tcp_keepalives_idle=30 "             \
+    "-c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+
+/* What a role may be denied, one by one: the server's log stays free of values, and a dead client is noticed. */
+static const char *const WISHES[][2] = {
+    {"log_min_messages", "fatal"},
+    {"log_min_error_statement", "panic"},
+    {"log_statement", "none"},
+    {"log_min_duration_statement", "-1"},
+    {"log_duration", "off"},
+    {"log_parameter_max_length", "0"},
+    {"log_parameter_max_length_on_error", "0"},
+    {"client_connection_check_interval", "10s"},
+};
+
+static int wish(struct pgsink *s, struct err *reterr)
+{
+    struct buf sql;
+    int rc;
+
+    buf_init(&sql, (size_t)1 << 16);
+    buf_puts(&sql, "DO $wish$ BEGIN ");
+    for (size_t i = 0; i < sizeof(WISHES) / sizeof(*WISHES); i++)
+        buf_printf(&sql, "BEGIN PERFORM set_config('%s', '%s', false); EXCEPTION WHEN OTHERS THEN NULL; END; ",
+                   WISHES[i][0], WISHES[i][1]);
+    buf_puts(&sql, "END $wish$");
+    rc = session_run(s, "setting up the session", buf_text(&sql), reterr);
+    buf_done(&sql);
+    return rc;
+}
+
+static int connect_as(const struct pgsink *s, PGconn **ret_conn, struct err *reterr)
+{
+    char session[1024];
+    char name[96];
+    struct pg_options options = {.side = SIDE,
+                                 .conninfo = s->options.conninfo,
+                                 .password_file = s->options.password_file,
+                                 .application_name = name,
+                                 .session = session};
+
+    snprintf(name, sizeof(name), "pgrekey %s", s->options.pipeline);
+    snprintf(session, sizeof(session), SESSION " -c statement_timeout=%d -c lock_timeout=%d",
+             s->options.statement_timeout_ms, s->options.lock_timeout_ms);
+    return pg_open(&options, ret_conn, reterr);
+}
+
+static int ask_pid(PGconn *conn, int *ret_pid, struct err *reterr)
+{
+    PGresult *result = NULL;
+
+    if (pg_query(conn, SIDE, "asking for the session", "SELECT pg_backend_pid()", 0, NULL, &result, reterr))
+        return -1;
+    *ret_pid = atoi(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return 0;
+}
+
+/* Behind a pooler libpq holds another process id than the server. One that pools by transaction then gives a second
+ * client the same server session while the first one rests: our lock, settings and statements would be anybody's. */
+static int refuse_pooler(struct pgsink *s, struct err *reterr)
+{
+    PGconn *second = NULL;
+    int pid, second_pid = 0, again = 0, rc;
+
+    if (ask_pid(s->conn, &pid, reterr))
+        return -1;
+    if (pid == PQbackendPID(s->conn))
+        return 0;
+    if (connect_as(s, &second, reterr))
+        return -1;
+    rc = ask_pid(second, &second_pid, reterr) || ask_pid(s->conn, &again, reterr) ? -1 : 0;
+    pg_close(second);
+    if (rc == 0 && (second_pid == pid || again != pid)) {
+        (void)err_set(reterr, ERR_CONFIG, "target: a pooler shares server sessions between clients by transaction");
+        rc = err_hint(reterr, "connect to the server itself, or to the pooler's session mode (Supabase: port 5432)");
+    }
+    return rc;
+}
+
+static int check_server(struct pgsink *s, struct err *reterr)
+{
+    PGresult *result = NULL;
+    bool standby, read_only, schema;
+
+    if (session_query(s, "looking at the server",
+                      "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, "
+                      "to_regclass('pgrekey.pipeline') IS NOT NULL",
+                      0, NULL, &result, reterr))
+        return -1;
+    standby = *PQgetvalue(result, 0, 0) == 't';
+    read_only = *PQgetvalue(result, 0, 1) == 't';
+    schema = *PQgetvalue(result, 0, 2) == 't';
+    PQclear(result);
+    if (standby || read_only) {
+        (void)err_set(reterr, ERR_CONFIG, "target: the server %s",
+                      standby ? "is a standby and takes no writes" : "or the role is set to read-only transactions");
+        return err_hint(reterr, standby ? "connect to the primary" : "look at default_transaction_read_only");
+    }
+    if (!schema) {
+        (void)err_set(reterr, ERR_CONFIG, "target: the engine's schema pgrekey is not there");
+        return err_hint(reterr, "run `pgrekey init` first");
+    }
+    return 0;
+}
+
+static int check_version(struct pgsink *s, struct err *reterr)
+{
+    PGresult *result = NULL;
+    int version;
+
+    if (session_query(s, "reading the engine's schema", "SELECT max(version) FROM pgrekey.schema_version", 0, NULL,
+                      &result, reterr))
+        return -1;
+    version = atoi(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    if (version == SCHEMA_VERSION)
+        return 0;
+    (void)err_set(reterr, ERR_CONFIG, "target: the engine's schema pgrekey has version %d, this program needs %d",
+                  version, SCHEMA_VERSION);
+    return err_hint(reterr, version < SCHEMA_VERSION ? "run `pgrekey init` again" : "use the newer pgrekey");
+}
+
+int opening_connect(struct pgsink *s, struct err *reterr)
+{
+    if (connect_as(s, &s->conn, reterr) || wish(s, reterr) || refuse_pooler(s, reterr) || check_server(s, reterr))
+        return -1;
+    return check_version(s, reterr);
+}
+
+int opening_lock(struct pgsink *s, struct err *reterr)
+{
+    int wait_s = s->options.lock_wait_s > 0 ? s->options.lock_wait_s : LOCK_WAIT_DEFAULT_S;
+    int64_t deadline = clock_mono_us() + (int64_t)wait_s * 1000000;
+    const char *params[1] = {s->options.pipeline};
+
+    for (;;) {
+        PGresult *result = NULL;
+        bool locked;
+
+        if (session_query(s, "taking the pipeline's lock", "SELECT pg_try_advisory_lock(" LOCK_KEYS ")", 1, params,
+                          &result, reterr))
+            return -1;
+        locked = *PQgetvalue(result, 0, 0) == 't';
+        PQclear(result);
+        if (locked)
+            return 0;
+        if (clock_mono_us() >= deadline)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_NS}, NULL);
+    }
+    (void)err_set(reterr, ERR_REFUSED, "another engine holds pipeline %s on the target (waited %d s)",
+                  s->options.pipeline, wait_s);
+    return err_hint(reterr,
+                    "stop the other one; if its host is dead, end its session: pg_terminate_backend() of the "
+                    "application_name 'pgrekey %s'",
+                    s->options.pipeline);
+}
+
+/* --- the record --- */
+
+static int refuse_source(const struct pgsink *s, const char *what, struct err *reterr)
+{
+    (void)err_set(reterr, ERR_REFUSED, "the record of pipeline %s belongs to another %s", s->options.pipeline, what);
+    return err_hint(reterr, "connect to the source it was begun with; or give this one another pipeline name; or "
+                            "`pgrekey drop` and begin again with empty target tables");
+}
+
+static int compare_source(const struct pgsink *s, const PGresult *record, struct err *reterr)
+{
+    const struct source_identity *source = &s->options.source;
+
+    if (strcmp(PQgetvalue(record, 0, 2), s->options.slot) != 0)
+        return refuse_source(s, "slot", reterr);
+    if (strcmp(PQgetvalue(record, 0, 3), source->system_identifier) != 0)
+        return refuse_source(s, "source server (system identifier)", reterr);
+    if (strcmp(PQgetvalue(record, 0, 5), source->database) != 0)
+        return refuse_source(s, "source database", reterr);
+    if (strtoul(PQgetvalue(record, 0, 4), NULL, 10) != source->timeline)
+        return refuse_source(s, "timeline of the source (it was restored, or a standby was promoted)", reterr);
+    return 0;
+}
+
+static int compare_mapping(const struct pgsink *s, const PGresult *record, struct err *reterr)
+{
+    char whole[FINGERPRINT_TEXT_MAX], identity[FINGERPRINT_TEXT_MAX];
+
+    map_fingerprint(s->options.map, whole, identity);
+    if (strcmp(PQgetvalue(record, 0, 7), identity) != 0) {
+        (void)err_set(reterr, ERR_REFUSED,
+                      "the mapping's namespace, entities or keys are not those that pipeline %s "
+                      "was begun with: the same rows would get other identities",
+                      s->options.pipeline);
+        return err_hint(reterr, "bring them back; or `pgrekey drop` and begin again with empty target tables");
+    }
+    if (strcmp(PQgetvalue(record, 0, 6), whole) != 0) {
+        (void)err_set(reterr, ERR_REFUSED, "the mapping is not the one that pipeline %s was begun with",
+                      s->options.pipeline);
+        return err_hint(reterr, "bring the old one back; or `pgrekey drop` and begin again with empty target tables");
+    }
+    return 0;
+}
+
+int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, struct err *reterr)
+{
+    const char *params[1] = {s->options.pipeline};
+    PGresult *result = NULL;
+    int rc = 0;
+
+    *ret_position = (struct pgsink_position){.state = PIPELINE_NEW};
+    if (session_query(s, "reading the pipeline's record",
+                      "SELECT state, lsn, slot, system_identifier, timeline, database, fingerprint, "
+                      "identity_fingerprint, paused, coalesce(pause_reason, '') FROM pgrekey.pipeline WHERE name = $1",
+                      1, params, &result, reterr))
+        return -1;
+    if (PQntuples(result) == 1) {
+        rc = compare_source(s, result, reterr) || compare_mapping(s, result, reterr) ? -1 : 0;
+        ret_position->state =
+            strcmp(PQgetvalue(result, 0, 0), "streaming") == 0 ? PIPELINE_STREAMING : PIPELINE_SNAPSHOT;
+        (void)lsn_parse(PQgetvalue(result, 0, 1), &ret_position->lsn);
+        ret_position->paused = *PQgetvalue(result, 0, 8) == 't';
+        snprintf(ret_position->pause_reason, sizeof(ret_position->pause_reason), "%s", PQgetvalue(result, 0, 9));
+    }
+    PQclear(result);
+    s->state = ret_position->state;
+    s->lsn = ret_position->lsn;
+    return rc;
+}
+
+int opening_read_bounds(struct pgsink *s, struct err *reterr)
+{
+    const char *params[1] = {s->options.pipeline};
+    PGresult *result = NULL;
+
+    if (session_query(s, "reading the accounts",
+                      "SELECT 0, rule, count(*) FROM pgrekey.quarantine WHERE pipeline = $1 AND status <> 'resolved' "
+                      "GROUP BY rule UNION ALL "
+                      "SELECT 1, rule, count(*) FROM pgrekey.pending_reference WHERE pipeline = $1 GROUP BY rule "
+                      "UNION ALL SELECT 2, rule, count(*) FROM pgrekey.gone WHERE pipeline = $1 GROUP BY rule",
+                      1, params, &result, reterr))
+        return -1;
+    for (int i = 0; i < PQntuples(result); i++) {
+        int64_t count = strtoll(PQgetvalue(result, i, 2), NULL, 10);
+        for (size_t r = 0; r < s->rule_count; r++) {
+            struct rule_state *rule = &s->rules[r];
+            if (strcmp(rule->target.rule->name, PQgetvalue(result, i, 1)) != 0)
+                continue;
+            *(*PQgetvalue(result, i, 0) == '0'   ? &rule->standing
+              : *PQgetvalue(result, i, 0) == '1' ? &rule->pending
+                                                 : &rule->gone) = count;
+        }
+    }
+    PQclear(result);
+    return 0;
+}

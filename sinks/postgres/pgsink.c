@@ -1,0 +1,259 @@
+/* Opening and closing a session on the target, and what is asked of it between batches. */
+#include "sinks/postgres/pgsink.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cdc/base/clock.h"
+#include "cdc/base/lsn.h"
+#include "sinks/postgres/apply.h"
+#include "sinks/postgres/breaker.h"
+#include "sinks/postgres/netchange.h"
+#include "sinks/postgres/opening.h"
+#include "sinks/postgres/parents.h"
+#include "sinks/postgres/position.h"
+#include "sinks/postgres/quarantine_store.h"
+#include "sinks/postgres/request_store.h"
+#include "sinks/postgres/rowmode.h"
+#include "sinks/postgres/session.h"
+
+#define PARENTS_MAX ((size_t)1 << 16)
+#define COPY_MAX ((size_t)1 << 20)
+
+static int sink_durable_op(struct sink *sink, uint64_t *ret_lsn, struct err *reterr)
+{
+    return durable_ask(pgsink_of(sink), ret_lsn, reterr);
+}
+
+static int sink_tick_op(struct sink *sink, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+
+    if (s->in_transaction || s->loader || s->state == PIPELINE_NEW)
+        return 0;
+    if (request_serve(s, reterr) || quarantine_retry_due(s, reterr)) {
+        session_rollback(s);
+        return -1;
+    }
+    return 0;
+}
+
+static void free_options(struct pgsink_options *options)
+{
+    const char *texts[] = {options->conninfo, options->password_file, options->pipeline, options->slot};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        union {
+            const char *kept;
+            char *own;
+        } text = {.kept = texts[i]};
+        free(text.own);
+    }
+}
+
+static void sink_close_op(struct sink *sink)
+{
+    struct pgsink *s = pgsink_of(sink);
+
+    rowmode_close(s);
+    pg_close(s->conn);
+    for (size_t i = 0; i < s->rule_count; i++)
+        target_done(&s->rules[i].target);
+    for (size_t i = 0; i < COUNTERS_OPS; i++)
+        free(s->counter_statements[i].sql);
+    free(s->position_statement.sql);
+    free(s->rules);
+    parents_free(s->parents);
+    netchange_free(s->net);
+    durable_free(s->durable);
+    breaker_free(s->breaker);
+    buf_done(&s->copy);
+    arena_done(&s->scratch);
+    free_options(&s->options);
+    free(s);
+}
+
+static const struct sink_ops OPS = {
+    .name = "postgres",
+    .apply = apply_batch,
+    .durable = sink_durable_op,
+    .tick = sink_tick_op,
+    .close = sink_close_op,
+};
+
+static void copy_options(struct pgsink *s, const struct pgsink_options *options)
+{
+    s->options = *options;
+    s->options.conninfo = mem_strdup(options->conninfo ? options->conninfo : "");
+    s->options.password_file = options->password_file ? mem_strdup(options->password_file) : NULL;
+    s->options.pipeline = mem_strdup(options->pipeline);
+    s->options.slot = mem_strdup(options->slot ? options->slot : "");
+}
+
+/* A deferrable constraint, or a trigger that may be one, anywhere near: then chunks check before they end. */
+static bool any_deferrable(const struct catalog *catalog)
+{
+    for (size_t i = 0; i < catalog->count; i++) {
+        const struct relation *relation = &catalog->relations[i];
+        if (relation->has_user_triggers)
+            return true;
+        for (size_t j = 0; j < relation->unique_count; j++)
+            if (relation->uniques[j].deferrable)
+                return true;
+        for (size_t j = 0; j < relation->fk_count; j++)
+            if (relation->fks[j].deferrable)
+                return true;
+    }
+    return false;
+}
+
+static int describe_targets(struct pgsink *s, struct err *reterr)
+{
+    s->rule_count = map_rule_count(s->options.map);
+    s->rules = mem_zalloc(s->rule_count + 1, sizeof(*s->rules));
+    s->net = netchange_new(s->rule_count);
+    for (size_t i = 0; i < s->rule_count; i++)
+        if (target_init(&s->rules[i].target, map_rule(s->options.map, i), s->options.target, reterr))
+            return -1;
+    for (size_t i = 0; i < s->rule_count; i++) {
+        const struct rule *rule = s->rules[i].target.rule;
+        for (size_t c = 0; c < rule->column_count; c++)
+            if (rule->columns[c].parent)
+                s->net->rules[rule->columns[c].parent->index].wanted = true;
+    }
+    s->deferrable = any_deferrable(s->options.target);
+    return 0;
+}
+
+static struct pgsink *new_sink(const struct pgsink_options *options)
+{
+    struct pgsink *s = mem_zalloc(1, sizeof(*s));
+
+    s->sink.ops = &OPS;
+    copy_options(s, options);
+    s->parents = parents_new(PARENTS_MAX);
+    s->durable = durable_new();
+    s->breaker = breaker_new(options->breaker_window, options->breaker_percent);
+    buf_init(&s->copy, COPY_MAX);
+    arena_init(&s->scratch, (size_t)256 << 10);
+    return s;
+}
+
+static int open_session(const struct pgsink_options *options, struct pgsink **ret_s, struct err *reterr)
+{
+    struct pgsink *s = new_sink(options);
+
+    if (describe_targets(s, reterr) || opening_connect(s, reterr) || rowmode_open(s, reterr)) {
+        sink_close(&s->sink);
+        return -1;
+    }
+    *ret_s = s;
+    return 0;
+}
+
+int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, struct pgsink_position *ret_position,
+                struct err *reterr)
+{
+    struct pgsink *s;
+
+    if (open_session(options, &s, reterr))
+        return -1;
+    if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) || opening_read_bounds(s, reterr)) {
+        sink_close(&s->sink);
+        return -1;
+    }
+    *ret_sink = &s->sink;
+    return 0;
+}
+
+int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_sink, struct err *reterr)
+{
+    struct pgsink *s;
+
+    if (open_session(options, &s, reterr))
+        return -1;
+    s->loader = true;
+    s->state = PIPELINE_SNAPSHOT;
+    *ret_sink = &s->sink;
+    return 0;
+}
+
+int pgsink_advance(struct sink *sink, uint64_t lsn, struct err *reterr)
+{
+    struct batch batch = {.snapshot_part = -1, .complete = true, .end_lsn = lsn};
+    struct pgsink *s = pgsink_of(sink);
+
+    if (s->in_transaction || lsn <= s->lsn)
+        return 0;
+    if (session_begin(s, reterr) || position_commit(s, &batch, reterr)) {
+        session_rollback(s);
+        return -1;
+    }
+    return 0;
+}
+
+int pgsink_pause(struct sink *sink, const char *category, const char *reason, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+    const char *params[3] = {s->options.pipeline, category, reason};
+
+    s->resume_requested = false;
+    if (session_query(s, "recording the pause",
+                      "UPDATE pgrekey.pipeline SET paused = true, pause_category = $2, pause_reason = $3 "
+                      "WHERE name = $1",
+                      3, params, NULL, reterr))
+        return -1;
+    return audit_put(s, "pause", "", 0, category, reterr);
+}
+
+int pgsink_resume(struct sink *sink, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+    const char *params[1] = {s->options.pipeline};
+
+    breaker_reset(s->breaker);
+    s->resume_requested = false;
+    if (session_query(s, "recording that it goes on",
+                      "UPDATE pgrekey.pipeline SET paused = false, pause_category = NULL, pause_reason = NULL "
+                      "WHERE name = $1",
+                      1, params, NULL, reterr))
+        return -1;
+    return audit_put(s, "resume", "", 0, "", reterr);
+}
+
+bool pgsink_resume_requested(struct sink *sink)
+{
+    return pgsink_of(sink)->resume_requested;
+}
+
+int pgsink_heartbeat(struct sink *sink, const struct pgsink_heartbeat *heartbeat, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+    char received[LSN_TEXT_MAX], source[LSN_TEXT_MAX], confirmed[LSN_TEXT_MAX], lag[32], rows[32];
+    const char *params[7] = {s->options.pipeline,
+                             lsn_format(heartbeat->received_lsn, received),
+                             lsn_format(heartbeat->source_lsn, source),
+                             lsn_format(heartbeat->confirmed_lsn, confirmed),
+                             lag,
+                             rows,
+                             heartbeat->phase};
+
+    if (s->in_transaction || s->state == PIPELINE_NEW)
+        return 0;
+    snprintf(lag, sizeof(lag), "%.6f", heartbeat->lag_s);
+    snprintf(rows, sizeof(rows), "%.1f", heartbeat->rows_per_s);
+    return session_query(s, "writing the heartbeat",
+                         "INSERT INTO pgrekey.heartbeat VALUES ($1, now(), $2::pg_lsn, $3::pg_lsn, $4::pg_lsn, "
+                         "$5::float8, $6::float8, $7) ON CONFLICT (pipeline) DO UPDATE SET at = excluded.at, "
+                         "received_lsn = excluded.received_lsn, source_lsn = excluded.source_lsn, confirmed_lsn = "
+                         "excluded.confirmed_lsn, lag_s = excluded.lag_s, rows_per_s = excluded.rows_per_s, phase = "
+                         "excluded.phase",
+                         7, params, NULL, reterr);
+}
+
+void pgsink_figures(struct sink *sink, struct pgsink_figures *ret_figures)
+{
+    *ret_figures = pgsink_of(sink)->figures;
+}

@@ -1,0 +1,104 @@
+/* A pgsink from the inside: what the files of this directory share.
+ *
+ * One session, one thread. Three lifetimes: the session (targets, prepared statements, standing), the target
+ * transaction (counters' deltas, in_transaction), the chunk (scratch arena).
+ *
+ *     pgsink.c ── apply ──▶ netchange ──▶ fastpath / quickpath        sets of rows, or few rows in one round trip
+ *                    └────────────────▶ rowmode ──▶ quarantine_store  one row at a time under its own savepoint
+ *                    └────────────────▶ counters, position, COMMIT
+ */
+#ifndef PGREKEY_SINKS_POSTGRES_SESSION_H
+#define PGREKEY_SINKS_POSTGRES_SESSION_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cdc/base/arena.h"
+#include "cdc/base/buf.h"
+#include "cdc/base/err.h"
+#include "cdc/pg/pg.h"
+#include "sinks/postgres/counters.h"
+#include "sinks/postgres/pgsink.h"
+#include "sinks/postgres/target.h"
+
+#define SIDE "target" /* how errors name the server */
+
+struct parents;
+struct breaker;
+struct rowmode;
+struct netchange;
+struct durable;
+
+struct rule_state {
+    struct target target;
+    struct account delta; /* of the open target transaction; counters.h */
+    /* Upper bounds: 0 means there is none for sure, and then nobody asks. Set at open, raised by whoever adds. */
+    int64_t standing;   /* quarantine entries that are not resolved (open or discarded) */
+    int64_t pending;    /* pending references */
+    int64_t gone;       /* rows in pgrekey.gone */
+    bool stage_made;    /* the session has the rule's staging table; stage.h */
+    int64_t staged;     /* rows in it; an upper bound */
+    int64_t stage_next; /* number of the next row in the open transaction */
+};
+
+struct pgsink {
+    struct sink sink;              /* first: a sink is a pgsink */
+    struct pgsink_options options; /* strings are copies */
+    PGconn *conn;
+    bool loader;         /* no lock, no position */
+    bool in_transaction; /* a target transaction is open (over several batches where the source's is large) */
+    bool deferrable;     /* some target table has a deferrable constraint */
+    bool snapshot;       /* the batch at hand is a snapshot's: every row is new */
+    uint64_t lsn;        /* the position as committed: what the compare-and-set compares with */
+    enum pipeline_state state;
+
+    size_t rule_count;
+    struct rule_state *rules; /* by rule->index */
+    struct target_statement counter_statements[COUNTERS_OPS];
+    struct target_statement position_statement;
+    struct parents *parents;
+    struct netchange *net;
+    struct durable *durable;
+    struct buf copy;      /* COPY text on its way */
+    struct arena scratch; /* reset before each chunk; row mode may reset what it marks itself */
+
+    struct rowmode *rowmode; /* rowmode.c's own */
+    struct breaker *breaker; /* NULL: off */
+    bool resume_requested;
+    struct pgsink_figures figures;
+};
+
+static inline struct pgsink *pgsink_of(struct sink *sink)
+{
+    return (struct pgsink *)sink;
+}
+static inline struct rule_state *rule_state_of(struct pgsink *s, const struct rule *rule)
+{
+    return &s->rules[rule->index];
+}
+
+/* A statement without parameters whose outcome is only success: SAVEPOINT and friends. */
+int session_run(struct pgsink *s, const char *doing, const char *sql, struct err *reterr) MUST_CHECK;
+/* As pg_query; *ret_result may be NULL where nobody wants it. */
+int session_query(struct pgsink *s, const char *doing, const char *sql, int param_count, const char *const *params,
+                  PGresult **ret_result, struct err *reterr) MUST_CHECK;
+
+/* The target transaction. Rolling back (best effort) and committing forget what lives as long as it. */
+int session_begin(struct pgsink *s, struct err *reterr) MUST_CHECK;
+int session_commit(struct pgsink *s, struct err *reterr) MUST_CHECK;
+void session_rollback(struct pgsink *s);
+/* The same where COMMIT or ROLLBACK has been sent otherwise. */
+void session_ended(struct pgsink *s, bool committed);
+
+/* Deletes all records of a pipeline but its audit (requests only where requests_too). */
+int session_forget_pipeline(PGconn *conn, const char *pipeline, bool requests_too, struct err *reterr) MUST_CHECK;
+
+/* An array literal, item by item into an empty buffer: {"a",NULL,"b"}; the text is the buffer's. */
+void session_put_array_item(struct buf *array, const struct value *value);
+const char *session_end_array(struct buf *array);
+
+#define SESSION_ARRAY_MAX ((size_t)1 << 30)
+
+#endif

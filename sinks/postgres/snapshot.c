@@ -1,0 +1,208 @@
+/* The life of a snapshot in the pipeline's record. Its begin and its end wait for the target's disk. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cdc/base/lsn.h"
+#include "sinks/postgres/opening.h"
+#include "sinks/postgres/session.h"
+
+#define SQL_MAX ((size_t)1 << 20)
+
+/* Is this rule the first one that writes its table? */
+static bool first_of_table(const struct pgsink *s, size_t r)
+{
+    for (size_t i = 0; i < r; i++)
+        if (strcmp(s->rules[i].target.table, s->rules[r].target.table) == 0)
+            return false;
+    return true;
+}
+
+static int refuse_rows(struct pgsink *s, struct err *reterr)
+{
+    for (size_t r = 0; r < s->rule_count; r++) {
+        const struct rule *rule = s->rules[r].target.rule;
+        PGresult *result = NULL;
+        struct buf sql;
+        bool empty;
+        int rc;
+
+        buf_init(&sql, SQL_MAX);
+        buf_printf(&sql, "SELECT NOT EXISTS (SELECT FROM %s)", s->rules[r].target.table);
+        rc = session_query(s, "looking at the target's tables", buf_text(&sql), 0, NULL, &result, reterr);
+        buf_done(&sql);
+        if (rc)
+            return -1;
+        empty = *PQgetvalue(result, 0, 0) == 't';
+        PQclear(result);
+        if (empty)
+            continue;
+        (void)err_set(reterr, ERR_REFUSED, "target table %s.%s is not empty", rule->to_schema, rule->to_table);
+        return err_hint(reterr, "a first snapshot wants empty tables: empty it, or map another one");
+    }
+    return 0;
+}
+
+/* Quick where nothing else refers to the tables. */
+static int truncate_tables(struct pgsink *s, struct err *reterr)
+{
+    struct buf sql;
+    int rc;
+
+    buf_init(&sql, SQL_MAX);
+    buf_puts(&sql, "SAVEPOINT pgrekey_truncate; TRUNCATE ");
+    for (size_t r = 0; r < s->rule_count; r++)
+        if (first_of_table(s, r))
+            buf_printf(&sql, "%s%s", r ? ", " : "", s->rules[r].target.table);
+    rc = session_run(s, "emptying the target's tables", buf_text(&sql), reterr);
+    buf_done(&sql);
+    return rc;
+}
+
+static int delete_rows(struct pgsink *s, struct err *reterr)
+{
+    const int *order = map_rule_order(s->options.map);
+
+    if (session_run(s, "emptying the target's tables", "ROLLBACK TO SAVEPOINT pgrekey_truncate", reterr))
+        return -1;
+    for (size_t i = s->rule_count; i-- > 0;) {
+        struct buf sql;
+        int rc;
+
+        buf_init(&sql, SQL_MAX);
+        buf_printf(&sql, "DELETE FROM %s", s->rules[order[i]].target.table);
+        rc = session_run(s, "emptying the target's tables", buf_text(&sql), reterr);
+        buf_done(&sql);
+        if (rc)
+            return -1;
+    }
+    return 0;
+}
+
+int session_forget_pipeline(PGconn *conn, const char *pipeline, bool requests_too, struct err *reterr)
+{
+    static const char *const TABLES[] = {"counter",           "snapshot_part", "quarantine",
+                                         "pending_reference", "gone",          "request"};
+    const char *params[1] = {pipeline};
+
+    for (size_t i = 0; i < sizeof(TABLES) / sizeof(*TABLES) - (requests_too ? 0 : 1); i++) {
+        char sql[128];
+        snprintf(sql, sizeof(sql), "DELETE FROM pgrekey.%s WHERE pipeline = $1", TABLES[i]);
+        if (pg_query(conn, SIDE, "forgetting what was recorded", sql, 1, params, NULL, reterr))
+            return -1;
+    }
+    return pg_query(conn, SIDE, "forgetting what was recorded", "DELETE FROM pgrekey.pipeline WHERE name = $1", 1,
+                    params, NULL, reterr);
+}
+
+static int record_pipeline(struct pgsink *s, struct err *reterr)
+{
+    const struct source_identity *source = &s->options.source;
+    char whole[FINGERPRINT_TEXT_MAX], identity[FINGERPRINT_TEXT_MAX], timeline[16];
+    const char *params[7] = {
+        s->options.pipeline, s->options.slot, source->system_identifier, timeline, source->database, whole, identity};
+
+    map_fingerprint(s->options.map, whole, identity);
+    snprintf(timeline, sizeof(timeline), "%" PRIu32, source->timeline);
+    return session_query(s, "recording the pipeline",
+                         "INSERT INTO pgrekey.pipeline (name, state, slot, system_identifier, timeline, database, "
+                         "fingerprint, identity_fingerprint, snapshot_begun) "
+                         "VALUES ($1, 'snapshot', $2, $3, $4::bigint, $5, $6, $7, now())",
+                         7, params, NULL, reterr);
+}
+
+static int record_rules(struct pgsink *s, struct err *reterr)
+{
+    for (size_t r = 0; r < s->rule_count; r++) {
+        const struct rule *rule = s->rules[r].target.rule;
+        const char *params[6] = {s->options.pipeline, rule->name,      rule->from_schema,
+                                 rule->from_table,    rule->to_schema, rule->to_table};
+        if (session_query(s, "recording the rules",
+                          "INSERT INTO pgrekey.counter (pipeline, rule, source_table, target_table) "
+                          "VALUES ($1, $2, $3 || '.' || $4, $5 || '.' || $6)",
+                          6, params, NULL, reterr))
+            return -1;
+    }
+    return 0;
+}
+
+static int begin(struct pgsink *s, bool again, struct err *reterr)
+{
+    struct err refused = {0};
+
+    if (session_begin(s, reterr) ||
+        session_run(s, "beginning a snapshot", "SET LOCAL synchronous_commit = local", reterr))
+        return -1;
+    if (!again && refuse_rows(s, reterr))
+        return -1;
+    if (again && truncate_tables(s, &refused)) {
+        if (refused.class == ERR_RETRY) {
+            if (reterr)
+                *reterr = refused;
+            return -1;
+        }
+        if (delete_rows(s, reterr))
+            return -1;
+    }
+    if (session_forget_pipeline(s->conn, s->options.pipeline, false, reterr) || record_pipeline(s, reterr) ||
+        record_rules(s, reterr))
+        return -1;
+    return session_commit(s, reterr);
+}
+
+int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+
+    if (begin(s, again, reterr)) {
+        session_rollback(s);
+        return -1;
+    }
+    s->state = PIPELINE_SNAPSHOT;
+    s->lsn = 0;
+    for (size_t r = 0; r < s->rule_count; r++)
+        s->rules[r].standing = s->rules[r].pending = s->rules[r].gone = 0;
+    return 0;
+}
+
+int pgsink_snapshot_point(struct sink *sink, uint64_t consistent_lsn, int part_count, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+    char lsn[LSN_TEXT_MAX], parts[16];
+    const char *params[3] = {s->options.pipeline, lsn_format(consistent_lsn, lsn), parts};
+
+    snprintf(parts, sizeof(parts), "%d", part_count);
+    return session_query(s, "recording the snapshot's point",
+                         "UPDATE pgrekey.pipeline SET snapshot_lsn = $2::pg_lsn, snapshot_parts = $3::integer "
+                         "WHERE name = $1",
+                         3, params, NULL, reterr);
+}
+
+static int end(struct pgsink *s, uint64_t end_lsn, struct err *reterr)
+{
+    char lsn[LSN_TEXT_MAX];
+    const char *params[2] = {s->options.pipeline, lsn_format(end_lsn, lsn)};
+
+    if (session_begin(s, reterr) ||
+        session_run(s, "ending the snapshot", "SET LOCAL synchronous_commit = local", reterr) ||
+        session_query(s, "ending the snapshot",
+                      "UPDATE pgrekey.pipeline SET state = 'streaming', lsn = $2::pg_lsn, snapshot_ended = now(), "
+                      "updated_at = now() WHERE name = $1",
+                      2, params, NULL, reterr))
+        return -1;
+    return session_commit(s, reterr);
+}
+
+int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+
+    if (end(s, lsn, reterr)) {
+        session_rollback(s);
+        return -1;
+    }
+    s->state = PIPELINE_STREAMING;
+    s->lsn = lsn;
+    /* Loaders may have left side records that this session has not counted. */
+    return opening_read_bounds(s, reterr);
+}

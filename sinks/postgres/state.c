@@ -1,0 +1,170 @@
+#include "sinks/postgres/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cdc/base/arena.h"
+#include "cdc/base/lsn.h"
+#include "cdc/pg/pg.h"
+#include "sinks/postgres/opening.h"
+#include "sinks/postgres/session.h"
+
+#define DOING "reading the pipeline's record"
+
+static void take(char *out, size_t size, const PGresult *result, int column)
+{
+    snprintf(out, size, "%s", PQgetvalue(result, 0, column));
+}
+
+static uint64_t take_lsn(const PGresult *result, int column)
+{
+    uint64_t lsn = 0;
+
+    (void)lsn_parse(PQgetvalue(result, 0, column), &lsn);
+    return lsn;
+}
+
+static int read_initialised(PGconn *conn, struct pipeline_report *report, struct err *reterr)
+{
+    PGresult *result = NULL;
+
+    if (pg_query(conn, SIDE, DOING, "SELECT to_regclass('pgrekey.pipeline') IS NOT NULL", 0, NULL, &result, reterr))
+        return -1;
+    report->initialised = *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    return 0;
+}
+
+#define SELECT_RECORD                                                                                                  \
+    "SELECT p.state, p.lsn, p.paused, coalesce(p.pause_reason, ''), p.slot, p.system_identifier, p.timeline, "         \
+    "p.database, coalesce(to_char(p.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), ''), "        \
+    "" LOCK_HELD ", coalesce(extract(epoch FROM clock_timestamp() - h.at), -1), "                                      \
+    "coalesce(h.received_lsn, '0/0'), coalesce(h.source_lsn, '0/0'), coalesce(h.confirmed_lsn, '0/0'), "               \
+    "coalesce(h.lag_s, 0), coalesce(h.rows_per_s, 0), coalesce(h.phase, ''), coalesce(p.snapshot_parts, 0), "          \
+    "(SELECT count(*) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name AND s.done), "                            \
+    "(SELECT coalesce(sum(s.rows), 0) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name), "                       \
+    "(SELECT count(*) FROM pgrekey.quarantine q WHERE q.pipeline = p.name "                                            \
+    "AND q.status IN ('pending', 'in_progress', 'escalated')) "                                                        \
+    "FROM pgrekey.pipeline p LEFT JOIN pgrekey.heartbeat h ON h.pipeline = p.name WHERE p.name = $1"
+
+static void take_record(struct pipeline_report *report, const PGresult *result)
+{
+    report->exists = true;
+    report->position.state =
+        strcmp(PQgetvalue(result, 0, 0), "streaming") == 0 ? PIPELINE_STREAMING : PIPELINE_SNAPSHOT;
+    report->position.lsn = take_lsn(result, 1);
+    report->position.paused = *PQgetvalue(result, 0, 2) == 't';
+    take(report->position.pause_reason, sizeof(report->position.pause_reason), result, 3);
+    take(report->slot, sizeof(report->slot), result, 4);
+    take(report->source.system_identifier, sizeof(report->source.system_identifier), result, 5);
+    report->source.timeline = (uint32_t)strtoul(PQgetvalue(result, 0, 6), NULL, 10);
+    take(report->source.database, sizeof(report->source.database), result, 7);
+    take(report->updated_at, sizeof(report->updated_at), result, 8);
+    report->engine_running = *PQgetvalue(result, 0, 9) == 't';
+    report->heartbeat_age_s = strtod(PQgetvalue(result, 0, 10), NULL);
+    report->received_lsn = take_lsn(result, 11);
+    report->source_lsn = take_lsn(result, 12);
+    report->confirmed_lsn = take_lsn(result, 13);
+    report->lag_s = strtod(PQgetvalue(result, 0, 14), NULL);
+    report->rows_per_s = strtod(PQgetvalue(result, 0, 15), NULL);
+    take(report->phase, sizeof(report->phase), result, 16);
+    report->snapshot_parts = atoi(PQgetvalue(result, 0, 17));
+    report->snapshot_parts_done = atoi(PQgetvalue(result, 0, 18));
+    report->snapshot_rows = strtoll(PQgetvalue(result, 0, 19), NULL, 10);
+    report->quarantine_open = strtoll(PQgetvalue(result, 0, 20), NULL, 10);
+}
+
+static int read_record(PGconn *conn, const char *pipeline, struct pipeline_report *report, struct err *reterr)
+{
+    PGresult *result = NULL;
+
+    if (pg_query(conn, SIDE, DOING, SELECT_RECORD, 1, &pipeline, &result, reterr))
+        return -1;
+    if (PQntuples(result) == 1)
+        take_record(report, result);
+    PQclear(result);
+    return 0;
+}
+
+static int read_accounts(PGconn *conn, const char *pipeline, struct pipeline_report *report, struct err *reterr)
+{
+    PGresult *result = NULL;
+
+    if (pg_query(conn, SIDE, DOING,
+                 "SELECT rule, source_table, target_table, mapped, quarantined, excluded, failed_deletes "
+                 "FROM pgrekey.counter WHERE pipeline = $1 ORDER BY rule",
+                 1, &pipeline, &result, reterr))
+        return -1;
+    report->account_count = (size_t)PQntuples(result);
+    report->accounts = mem_zalloc(report->account_count + 1, sizeof(*report->accounts));
+    for (int i = 0; i < PQntuples(result); i++)
+        report->accounts[i] = (struct rule_account){
+            .rule = mem_strdup(PQgetvalue(result, i, 0)),
+            .source_table = mem_strdup(PQgetvalue(result, i, 1)),
+            .target_table = mem_strdup(PQgetvalue(result, i, 2)),
+            .mapped = strtoll(PQgetvalue(result, i, 3), NULL, 10),
+            .quarantined = strtoll(PQgetvalue(result, i, 4), NULL, 10),
+            .excluded = strtoll(PQgetvalue(result, i, 5), NULL, 10),
+            .failed_deletes = strtoll(PQgetvalue(result, i, 6), NULL, 10),
+        };
+    PQclear(result);
+    return 0;
+}
+
+int pipeline_report_read(PGconn *conn, const char *pipeline, struct pipeline_report **ret_report, struct err *reterr)
+{
+    struct pipeline_report *report = mem_zalloc(1, sizeof(*report));
+
+    report->position.state = PIPELINE_NEW;
+    report->heartbeat_age_s = -1;
+    if (read_initialised(conn, report, reterr) ||
+        (report->initialised &&
+         (read_record(conn, pipeline, report, reterr) || read_accounts(conn, pipeline, report, reterr)))) {
+        pipeline_report_free(report);
+        return -1;
+    }
+    *ret_report = report;
+    return 0;
+}
+
+void pipeline_report_free(struct pipeline_report *report)
+{
+    if (!report)
+        return;
+    for (size_t i = 0; i < report->account_count; i++) {
+        free(report->accounts[i].rule);
+        free(report->accounts[i].source_table);
+        free(report->accounts[i].target_table);
+    }
+    free(report->accounts);
+    free(report);
+}
+
+int pipeline_forget(PGconn *conn, const char *pipeline, struct err *reterr)
+{
+    PGresult *result = NULL;
+    bool locked;
+    int rc;
+
+    if (pg_query(conn, SIDE, "taking the pipeline's lock", "SELECT pg_try_advisory_lock(" LOCK_KEYS ")", 1, &pipeline,
+                 &result, reterr))
+        return -1;
+    locked = *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    if (!locked) {
+        (void)err_set(reterr, ERR_REFUSED, "the engine of pipeline %s is running", pipeline);
+        return err_hint(reterr, "stop it first");
+    }
+    rc = pg_run(conn, SIDE, "forgetting the pipeline", "BEGIN", reterr);
+    if (rc == 0)
+        rc = session_forget_pipeline(conn, pipeline, true, reterr);
+    if (rc == 0)
+        rc = pg_run(conn, SIDE, "forgetting the pipeline", "COMMIT", reterr);
+    else
+        PQclear(PQexec(conn, "ROLLBACK"));
+    if (pg_query(conn, SIDE, "leaving the pipeline's lock", "SELECT pg_advisory_unlock(" LOCK_KEYS ")", 1, &pipeline,
+                 NULL, rc ? NULL : reterr))
+        return -1;
+    return rc;
+}

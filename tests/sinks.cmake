@@ -1,0 +1,5 @@
+pgrekey_unit_test(breaker sink_postgres)
+pgrekey_unit_test(account sink_postgres)
+pgrekey_unit_test(netchange sink_postgres)
+pgrekey_unit_test(parents sink_postgres)
+pgrekey_unit_test(schema sink_postgres)
