@@ -1,0 +1,70 @@
+#include "cdc/app/cli.h"
+
+#include <string.h>
+
+#include "cdc/app/json.h"
+#include "cdc/app/term.h"
+#include "cdc/pg/pg.h"
+
+int cli_fail(bool as_json, const struct err *err)
+{
+    fprintf(stderr, "%spgrekey:%s %s", term_colour(stderr, TERM_RED), term_colour(stderr, TERM_PLAIN), err->message);
+    if (err->sqlstate[0] && !strstr(err->message, err->sqlstate))
+        fprintf(stderr, " (SQLSTATE %s)", err->sqlstate);
+    fputc('\n', stderr);
+    if (err->hint[0])
+        term_wrap(stderr, err->hint, "  ", 110);
+    if (as_json) {
+        struct json json;
+        json_init(&json);
+        json_open(&json, NULL, '{');
+        json_open(&json, "error", '{');
+        json_text(&json, "class", err_class_name(err->class));
+        json_text(&json, "message", err->message);
+        json_text(&json, "hint", err->hint[0] ? err->hint : NULL);
+        json_text(&json, "sqlstate", err->sqlstate[0] ? err->sqlstate : NULL);
+        json_close(&json, '}');
+        json_close(&json, '}');
+        if (json_print(&json, stdout) < 0)
+            return EXIT_INTERNAL;
+    }
+    return run_exit_of(err->class);
+}
+
+static int open_side(const struct cli *cli, bool source, bool replication, PGconn **ret_conn, struct err *reterr)
+{
+    const struct settings *settings = cli->settings;
+    const char *side = source ? "source" : "target", *dsn = source ? settings->source_dsn : settings->target_dsn;
+    char name[64];
+    if (!dsn) {
+        err_set(reterr, ERR_CONFIG, "%s.dsn is not set", side);
+        return err_hint(reterr,
+                        "set it in pgrekey.yaml or as PGREKEY_%s_DSN; `pgrekey settings --example` prints a "
+                        "file to start from",
+                        source ? "SOURCE" : "TARGET");
+    }
+    snprintf(name, sizeof(name), "pgrekey %s", cli->line->command->name);
+    struct pg_options options = {
+        .side = side,
+        .conninfo = dsn,
+        .password_file = source ? settings->source_password_file : settings->target_password_file,
+        .application_name = name,
+        .replication = replication,
+    };
+    return pg_open(&options, ret_conn, reterr);
+}
+
+int cli_open_source(const struct cli *cli, PGconn **ret_conn, struct err *reterr)
+{
+    return open_side(cli, true, false, ret_conn, reterr);
+}
+
+int cli_open_target(const struct cli *cli, PGconn **ret_conn, struct err *reterr)
+{
+    return open_side(cli, false, false, ret_conn, reterr);
+}
+
+int cli_open_replication(const struct cli *cli, PGconn **ret_conn, struct err *reterr)
+{
+    return open_side(cli, true, true, ret_conn, reterr);
+}

@@ -1,0 +1,120 @@
+/* `pgrekey drop`: the end of a pipeline. The slot goes first, for what it costs is the source's disk; the record on
+ * the target last, so that a drop that was cut off can be repeated. */
+#include <string.h>
+
+#include "cdc/app/confirm.h"
+#include "cdc/app/json.h"
+#include "cdc/app/request_cmd.h"
+#include "cdc/pg/pg.h"
+#include "cdc/source/slot.h"
+
+struct drop {
+    const struct cli *cli;
+    PGconn *source, *target; /* target NULL with --slot-only */
+    struct slot_state slot;
+    struct pipeline_report *report; /* NULL where there is no record */
+};
+
+static int read_target(struct drop *drop, struct err *reterr)
+{
+    const struct settings *settings = drop->cli->settings;
+    if (cli_open_target(drop->cli, &drop->target, reterr) < 0) {
+        if (reterr->class == ERR_RETRY)
+            err_hint(reterr, "where the target is gone for good, --slot-only drops the slot alone");
+        return -1;
+    }
+    if (pipeline_report_read(drop->target, settings->pipeline, &drop->report, reterr) < 0)
+        return -1;
+    if (drop->report->initialised && drop->report->exists)
+        return 0;
+    pipeline_report_free(drop->report);
+    drop->report = NULL;
+    return 0;
+}
+
+static int look(struct drop *drop, struct err *reterr)
+{
+    const struct settings *settings = drop->cli->settings;
+    if (!command_has(drop->cli->line, OPT_SLOT_ONLY) && read_target(drop, reterr) < 0)
+        return -1;
+    if (cli_open_source(drop->cli, &drop->source, reterr) < 0 ||
+        slot_read(drop->source, settings->source_slot, &drop->slot, reterr) < 0)
+        return -1;
+    if (drop->report && drop->report->engine_running) {
+        err_set(reterr, ERR_REFUSED, "the engine of pipeline %s is running", settings->pipeline);
+        return err_hint(reterr, "stop it first (SIGTERM), then drop");
+    }
+    if (drop->slot.exists && (!drop->slot.logical || strcmp(drop->slot.plugin, "wal2json") != 0)) {
+        err_set(reterr, ERR_REFUSED, "slot %s is not one of ours: its plugin is %s", settings->source_slot,
+                drop->slot.logical ? drop->slot.plugin : "none (a physical slot)");
+        return err_hint(reterr, "the setting source.slot names another's slot; nothing was dropped");
+    }
+    if (drop->report && strcmp(drop->report->slot, settings->source_slot) != 0) {
+        err_set(reterr, ERR_REFUSED, "pipeline %s uses slot %s, but the setting source.slot is %s", settings->pipeline,
+                drop->report->slot, settings->source_slot);
+        return err_hint(reterr, "run: pgrekey drop --set source.slot=%s", drop->report->slot);
+    }
+    return 0;
+}
+
+static int remove_both(struct drop *drop, struct err *reterr)
+{
+    const struct settings *settings = drop->cli->settings;
+    if (drop->slot.exists &&
+        slot_drop(drop->source, settings->source_slot, (int)settings->source_slot_wait_s, reterr) < 0)
+        return -1;
+    if (drop->report && pipeline_forget(drop->target, settings->pipeline, reterr) < 0)
+        return err_wrap(reterr, "the slot is dropped, the record is not");
+    return 0;
+}
+
+static void print_outcome(const struct drop *drop)
+{
+    const struct settings *settings = drop->cli->settings;
+    if (drop->cli->json) {
+        struct json json;
+        json_init(&json);
+        json_open(&json, NULL, '{');
+        json_text(&json, "slot", settings->source_slot);
+        json_bool(&json, "slot_dropped", drop->slot.exists);
+        json_text(&json, "pipeline", settings->pipeline);
+        json_bool(&json, "record_removed", drop->report != NULL);
+        json_close(&json, '}');
+        json_print(&json, stdout);
+        return;
+    }
+    printf("slot %s: %s\n", settings->source_slot, drop->slot.exists ? "dropped" : "was not there");
+    if (drop->target)
+        printf("pipeline %s: %s\n", settings->pipeline,
+               drop->report ? "forgotten; the rows on the target stay" : "had no record on the target");
+}
+
+static int run_drop(struct drop *drop)
+{
+    const struct settings *settings = drop->cli->settings;
+    struct err err = {0};
+    char question[256];
+    if (look(drop, &err) < 0)
+        return cli_fail(drop->cli->json, &err);
+    snprintf(question, sizeof(question), "Drop slot %s%s%s%s? A new run would begin with a new snapshot.",
+             settings->source_slot, drop->report ? " and forget pipeline " : "", drop->report ? settings->pipeline : "",
+             drop->report ? " with its position and quarantine" : "");
+    if (!drop->slot.exists && !drop->report) {
+        print_outcome(drop);
+        return EXIT_OK;
+    }
+    if (!confirm(drop->cli->line, question, &err) || remove_both(drop, &err) < 0)
+        return cli_fail(drop->cli->json, &err);
+    print_outcome(drop);
+    return EXIT_OK;
+}
+
+int cmd_drop(const struct cli *cli)
+{
+    struct drop drop = {.cli = cli};
+    int code = run_drop(&drop);
+    pipeline_report_free(drop.report);
+    pg_close(drop.source);
+    pg_close(drop.target);
+    return code;
+}

@@ -1,0 +1,69 @@
+/* The program's door: reads the command line, loads the settings, runs one command. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cdc/app/cli.h"
+#include "cdc/base/log.h"
+
+static void set_log_level(const struct cli *cli)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    if (cli->settings && cli->settings->log_level)
+        for (int level = 0; level < 4; level++)
+            if (strcmp(cli->settings->log_level, names[level]) == 0)
+                log_set_level((enum log_level)level);
+    if (cli->quiet)
+        log_set_level(LOG_ERROR);
+    if (command_has(cli->line, OPT_VERBOSE))
+        log_set_level(LOG_DEBUG);
+}
+
+static int run_command(struct cli *cli, struct err *err)
+{
+    const struct command_line *line = cli->line;
+    set_log_level(cli);
+    if (line->command->settings) {
+        const char *path = line->values[OPT_CONFIG] ? line->values[OPT_CONFIG] : getenv("PGREKEY_CONFIG");
+        if (settings_load(path && *path ? path : NULL, line->sets, line->set_count, &cli->settings, err) < 0)
+            return cli_fail(cli->json, err);
+        set_log_level(cli);
+    }
+    int code = line->command->run(cli);
+    settings_free(cli->settings);
+    return code;
+}
+
+static int dispatch(struct cli *cli, struct err *err)
+{
+    const struct command_line *line = cli->line;
+    if (command_has(line, OPT_HELP)) {
+        if (line->command || line->argument_count == 0)
+            help_print(stdout, line->command);
+        else if (!help_print_topic(stdout, line->arguments[0]))
+            help_print(stdout, NULL);
+        return EXIT_OK;
+    }
+    if (command_has(line, OPT_VERSION))
+        return cmd_version(cli);
+    if (line->command)
+        return run_command(cli, err);
+    help_print(stderr, NULL);
+    return EXIT_CONFIG;
+}
+
+int main(int argc, char **argv)
+{
+    struct err err = {0};
+    struct command_line line;
+    signal(SIGPIPE, SIG_IGN);
+    int status = command_parse(argc, argv, &line, &err);
+    struct cli cli = {.line = &line, .json = command_has(&line, OPT_JSON), .quiet = command_has(&line, OPT_QUIET)};
+    int code = status < 0 ? cli_fail(cli.json, &err) : dispatch(&cli, &err);
+    command_line_done(&line);
+    /* a report that did not reach its reader is no success; a reader who left early is no failure */
+    if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE && code == EXIT_OK)
+        code = EXIT_INTERNAL;
+    return code;
+}

@@ -1,0 +1,39 @@
+/* `pgrekey run` from the command line: options and signals. The engine itself is run.c. */
+#include <signal.h>
+#include <unistd.h>
+
+#include "cdc/app/cli.h"
+#include "cdc/base/lsn.h"
+
+static void on_stop_signal(int number)
+{
+    (void)number;
+    if (run_stop < 2)
+        run_stop++;
+}
+
+/* Only the engine finishes what it does; every other command may simply die of a signal. */
+static void catch_stop_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_stop_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
+int cmd_run(const struct cli *cli)
+{
+    struct err err = {0};
+    struct run_options options = {
+        .until_caught_up = command_has(cli->line, OPT_UNTIL_CAUGHT_UP),
+        .progress = !cli->quiet && !cli->json && isatty(STDERR_FILENO),
+        .json = cli->json,
+    };
+    if (command_has(cli->line, OPT_UNTIL) && !lsn_parse(cli->line->values[OPT_UNTIL], &options.until_lsn))
+        return EXIT_CONFIG;
+    catch_stop_signals();
+    int code = run_pipeline(cli->settings, &options, &err);
+    if (code != EXIT_OK)
+        cli_fail(cli->json, &err);
+    return code;
+}

@@ -1,0 +1,200 @@
+/* `pgrekey status`: reads what can be read of both servers, beside a running engine or without one. */
+#include "cdc/app/status.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cdc/app/cli.h"
+#include "cdc/base/lsn.h"
+#include "cdc/pg/pg.h"
+
+/* What is left before the slot is lost, below which it is time to act. */
+#define SAFE_WAL_LOW_BYTES (INT64_C(1) << 30)
+
+/* --- judging --- */
+
+__attribute__((format(printf, 3, 4))) static void note(struct status *status, const char *remedy, const char *format,
+                                                       ...)
+{
+    if (status->note_count == STATUS_NOTES_MAX)
+        return;
+    struct status_note *slot = &status->notes[status->note_count++];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(slot->fact, sizeof(slot->fact), format, args);
+    va_end(args);
+    snprintf(slot->remedy, sizeof(slot->remedy), "%s", remedy);
+}
+
+static const char *state_of(const struct pipeline_report *report)
+{
+    if (!report)
+        return "unknown";
+    if (!report->initialised)
+        return "not set up";
+    if (!report->exists || report->position.state == PIPELINE_NEW)
+        return "new";
+    if (report->position.paused)
+        return "paused";
+    if (report->position.state == PIPELINE_SNAPSHOT)
+        return report->engine_running ? "snapshot" : "snapshot cut off";
+    return report->engine_running ? "streaming" : "idle";
+}
+
+static void judge_lag(struct status *status)
+{
+    const struct pipeline_report *report = status->report;
+    bool source_read = status->source_err.class == ERR_NONE;
+    status->retained_bytes = -1;
+    if (source_read && status->slot.exists && status->slot.current_lsn >= status->slot.restart_lsn &&
+        status->slot.restart_lsn != 0)
+        status->retained_bytes = (int64_t)(status->slot.current_lsn - status->slot.restart_lsn);
+    if (!report || !report->exists || report->position.state != PIPELINE_STREAMING)
+        return;
+    /* without the source, the running engine knows what it saw last */
+    uint64_t end = source_read ? status->slot.current_lsn : report->engine_running ? report->source_lsn : 0;
+    if (end != 0) {
+        status->has_lag_bytes = true;
+        status->lag_bytes = end > report->position.lsn ? end - report->position.lsn : 0;
+    }
+    if (report->engine_running && report->heartbeat_age_s >= 0) {
+        status->has_lag_s = true;
+        status->lag_s = report->lag_s;
+    }
+}
+
+static void judge_slot(struct status *status)
+{
+    const struct slot_state *slot = &status->slot;
+    const struct pipeline_report *report = status->report;
+    const char *name = status->settings->source_slot;
+    bool streaming = report && report->exists && report->position.state == PIPELINE_STREAMING;
+    if (status->source_err.class != ERR_NONE)
+        return;
+    if (!slot->exists) {
+        if (streaming)
+            note(status, "run: pgrekey drop, empty the target tables, then a new snapshot: pgrekey run",
+                 "slot %s is gone from the source: changes since the position may be lost", name);
+        return;
+    }
+    if (strcmp(slot->wal_status, "lost") == 0)
+        note(status, "run: pgrekey drop, empty the target tables, then a new snapshot: pgrekey run",
+             "slot %s is lost: the source removed WAL that it needed", name);
+    else if (strcmp(slot->wal_status, "unreserved") == 0)
+        note(status, "raise max_slot_wal_keep_size on the source and start the engine: pgrekey run",
+             "slot %s will be lost at the source's next checkpoint", name);
+    else if (slot->has_safe_wal_size && slot->safe_wal_size < SAFE_WAL_LOW_BYTES)
+        note(status, "start the engine, or raise max_slot_wal_keep_size on the source",
+             "slot %s will be lost after %lld MB more of WAL", name, (long long)(slot->safe_wal_size >> 20));
+    if (streaming && slot->confirmed_lsn > report->position.lsn)
+        note(status, "run: pgrekey check",
+             "the target's position lies behind what slot %s has confirmed: the target was restored, or somebody else "
+             "used the slot",
+             name);
+    if (report && !report->exists && report->initialised)
+        note(status, "where no other pipeline uses it, run: pgrekey drop",
+             "slot %s stands on the source and keeps its WAL, but the target knows no pipeline %s", name,
+             status->settings->pipeline);
+}
+
+static void judge_target(struct status *status)
+{
+    const struct pipeline_report *report = status->report;
+    if (!report)
+        return;
+    if (!report->initialised)
+        note(status, "run: pgrekey init", "the target has no schema pgrekey");
+    if (strcmp(status->state, "snapshot cut off") == 0)
+        note(status, "run: pgrekey run", "a snapshot was cut off; the next run starts it over");
+    if (report->position.paused)
+        note(status,
+             report->engine_running ? "mend what it names, then: pgrekey resume"
+                                    : "mend what it names, then: pgrekey run, and pgrekey resume beside it",
+             "paused: %s", report->position.pause_reason);
+    if (report->quarantine_open > 0)
+        note(status, "run: pgrekey quarantine list", "%lld row%s stand%s in quarantine",
+             (long long)report->quarantine_open, report->quarantine_open == 1 ? "" : "s",
+             report->quarantine_open == 1 ? "s" : "");
+    if (report->engine_running && report->heartbeat_age_s > 60)
+        note(status, "look at its log", "the engine holds its lock but has not written a heartbeat for %.0f s",
+             report->heartbeat_age_s);
+    if (report->exists && strcmp(report->slot, status->settings->source_slot) != 0)
+        note(status, "set source.slot to it, or name another pipeline",
+             "the pipeline's record names slot %s, the settings name %s", report->slot, status->settings->source_slot);
+}
+
+void status_judge(struct status *status)
+{
+    status->state = state_of(status->report);
+    judge_lag(status);
+    judge_target(status);
+    judge_slot(status);
+    const struct err *failed = status->target_err.class != ERR_NONE ? &status->target_err : &status->source_err;
+    if (status->report && status->report->position.paused)
+        status->exit_code = EXIT_PAUSED;
+    else if (failed->class != ERR_NONE)
+        status->exit_code = run_exit_of(failed->class);
+    else
+        status->exit_code = status->note_count ? EXIT_FINDINGS : EXIT_OK;
+}
+
+/* --- reading --- */
+
+static int read_categories(PGconn *conn, struct status *status, struct err *reterr)
+{
+    static const char SQL[] = "SELECT category, count(*) FROM pgrekey.quarantine WHERE pipeline = $1"
+                              " AND status IN ('pending', 'in_progress', 'escalated') GROUP BY 1 ORDER BY 2 DESC, 1";
+    const char *params[] = {status->settings->pipeline};
+    PGresult *result;
+    if (pg_query(conn, "target", "counting the quarantine", SQL, 1, params, &result, reterr) < 0)
+        return -1;
+    for (int row = 0; row < PQntuples(result) && row < STATUS_CATEGORIES_MAX; row++) {
+        snprintf(status->categories[row].name, sizeof(status->categories[row].name), "%s", PQgetvalue(result, row, 0));
+        status->categories[row].count = strtoll(PQgetvalue(result, row, 1), NULL, 10);
+        status->category_count++;
+    }
+    PQclear(result);
+    return 0;
+}
+
+static int read_target(const struct cli *cli, struct status *status, struct err *reterr)
+{
+    PGconn *conn = NULL;
+    if (cli_open_target(cli, &conn, reterr) < 0)
+        return -1;
+    int code = pipeline_report_read(conn, status->settings->pipeline, &status->report, reterr);
+    if (code == 0 && status->report->initialised)
+        code = read_categories(conn, status, reterr);
+    pg_close(conn);
+    return code;
+}
+
+static int read_source(const struct cli *cli, struct status *status, struct err *reterr)
+{
+    PGconn *conn = NULL;
+    if (cli_open_source(cli, &conn, reterr) < 0)
+        return -1;
+    int code = slot_read(conn, status->settings->source_slot, &status->slot, reterr);
+    pg_close(conn);
+    return code;
+}
+
+int cmd_status(const struct cli *cli)
+{
+    struct status status = {.settings = cli->settings};
+    struct err err = {0};
+    if (read_target(cli, &status, &err) < 0)
+        status.target_err = err;
+    err = (struct err){0};
+    if (read_source(cli, &status, &err) < 0)
+        status.source_err = err;
+    status_judge(&status);
+    int code = status.exit_code;
+    if (!cli->json)
+        status_print(&status);
+    else if (status_print_json(&status) < 0)
+        code = EXIT_INTERNAL;
+    pipeline_report_free(status.report);
+    return code;
+}

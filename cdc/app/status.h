@@ -1,0 +1,52 @@
+/* What `pgrekey status` gathers, and what it makes of it. The judging is pure: tests/unit/status_test.c. */
+#ifndef PGREKEY_APP_STATUS_H
+#define PGREKEY_APP_STATUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cdc/app/run.h"
+#include "cdc/app/settings.h"
+#include "cdc/base/err.h"
+#include "cdc/source/slot.h"
+#include "sinks/postgres/state.h"
+
+#define STATUS_CATEGORIES_MAX 16
+#define STATUS_NOTES_MAX 12
+
+struct status_note {
+    char fact[ERR_TEXT_MAX];
+    char remedy[ERR_TEXT_MAX];
+};
+
+struct status {
+    const struct settings *settings;
+    struct err source_err, target_err; /* class ERR_NONE: the side was read */
+    struct pipeline_report *report;    /* NULL where the target could not be read */
+    struct slot_state slot;            /* valid where the source was read */
+    size_t category_count;
+    struct {
+        char name[32];
+        int64_t count;
+    } categories[STATUS_CATEGORIES_MAX]; /* open quarantine */
+
+    /* made by status_judge */
+    const char
+        *state; /* "unknown", "not set up", "new", "snapshot", "snapshot cut off", "streaming", "idle", "paused" */
+    bool has_lag_bytes, has_lag_s;
+    uint64_t lag_bytes; /* the source's WAL end less the position */
+    double lag_s;
+    int64_t retained_bytes; /* WAL that the slot keeps on the source; -1: unknown */
+    size_t note_count;
+    struct status_note notes[STATUS_NOTES_MAX]; /* what needs attention */
+    int exit_code;
+};
+
+void status_judge(struct status *status);
+
+/* status_print.c */
+void status_print(const struct status *status);
+int status_print_json(const struct status *status);
+
+#endif

@@ -1,0 +1,330 @@
+/* The screen and the JSON of `pgrekey status`. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cdc/app/json.h"
+#include "cdc/app/progress.h"
+#include "cdc/app/status.h"
+#include "cdc/app/term.h"
+#include "cdc/base/arena.h"
+#include "cdc/base/lsn.h"
+
+/* Rules beyond these are summed up: the screen stays one. */
+#define RULES_SHOWN 24
+#define RULE_COLUMNS 5
+
+static void label(const char *name)
+{
+    printf("  %s%-11s%s ", term_colour(stdout, TERM_DIM), name, term_colour(stdout, TERM_PLAIN));
+}
+
+static enum term_colour colour_of(const struct status *status)
+{
+    switch (status->exit_code) {
+    case EXIT_OK: return TERM_GREEN;
+    case EXIT_FINDINGS: return TERM_YELLOW;
+    default: return TERM_RED;
+    }
+}
+
+static void print_head(const struct status *status)
+{
+    const struct pipeline_report *report = status->report;
+    char age[32];
+    printf("%s%s%s  %s%s%s", term_colour(stdout, TERM_BOLD), status->settings->pipeline,
+           term_colour(stdout, TERM_PLAIN), term_colour(stdout, colour_of(status)), status->state,
+           term_colour(stdout, TERM_PLAIN));
+    if (report && report->exists && !report->engine_running)
+        printf("  (engine not running)");
+    else if (report && report->engine_running && report->heartbeat_age_s >= 0)
+        printf("  (engine running: %s, heard of %s ago)", report->phase,
+               progress_duration(report->heartbeat_age_s, age, sizeof(age)));
+    else if (report && report->engine_running)
+        printf("  (engine running)");
+    putchar('\n');
+}
+
+static void print_position(const struct status *status)
+{
+    const struct pipeline_report *report = status->report;
+    char lsn[LSN_TEXT_MAX], text[32];
+    if (!report || !report->exists || report->position.state != PIPELINE_STREAMING)
+        return;
+    label("position");
+    printf("%s", lsn_format(report->position.lsn, lsn));
+    if (report->updated_at[0])
+        printf(", written %s", report->updated_at);
+    putchar('\n');
+    label("behind");
+    printf("%s", status->has_lag_bytes ? progress_bytes((double)status->lag_bytes, text, sizeof(text)) : "? B");
+    if (status->has_lag_s)
+        printf(", %s", progress_duration(status->lag_s, text, sizeof(text)));
+    else
+        printf(", no seconds: the engine is not running");
+    if (report->engine_running && report->rows_per_s > 0)
+        printf(", applying %s rows/s", progress_count(report->rows_per_s, text, sizeof(text)));
+    putchar('\n');
+}
+
+static void print_snapshot(const struct status *status)
+{
+    const struct pipeline_report *report = status->report;
+    char text[32];
+    if (!report || report->position.state != PIPELINE_SNAPSHOT)
+        return;
+    label("snapshot");
+    printf("%d of %d parts, %s rows\n", report->snapshot_parts_done, report->snapshot_parts,
+           progress_count((double)report->snapshot_rows, text, sizeof(text)));
+}
+
+static void print_source(const struct status *status)
+{
+    const struct slot_state *slot = &status->slot;
+    char text[32];
+    if (status->source_err.class != ERR_NONE) {
+        label("source");
+        printf("%s%s%s\n", term_colour(stdout, TERM_RED), status->source_err.message, term_colour(stdout, TERM_PLAIN));
+        return;
+    }
+    label("slot");
+    if (!slot->exists) {
+        printf("%s: none\n", status->settings->source_slot);
+        return;
+    }
+    printf("%s: %s", status->settings->source_slot, slot->active ? "active" : "not active");
+    if (status->retained_bytes >= 0)
+        printf(", keeps %s of WAL", progress_bytes((double)status->retained_bytes, text, sizeof(text)));
+    if (slot->has_safe_wal_size)
+        printf(", lost after %s more", progress_bytes((double)slot->safe_wal_size, text, sizeof(text)));
+    else
+        printf(", without limit");
+    putchar('\n');
+}
+
+static void print_quarantine(const struct status *status)
+{
+    if (!status->report || !status->report->exists)
+        return;
+    label("quarantine");
+    printf("%" PRId64 " open", status->report->quarantine_open);
+    for (size_t i = 0; i < status->category_count; i++)
+        printf("%s %s %" PRId64, i ? "," : ":", status->categories[i].name, status->categories[i].count);
+    putchar('\n');
+}
+
+/* Those that need eyes first, then by size. */
+static int by_interest(const void *left, const void *right)
+{
+    const struct rule_account *a = left, *b = right;
+    int64_t a_bad = a->quarantined + a->failed_deletes, b_bad = b->quarantined + b->failed_deletes;
+    if (a_bad != b_bad)
+        return a_bad < b_bad ? 1 : -1;
+    if (a->mapped != b->mapped)
+        return a->mapped < b->mapped ? 1 : -1;
+    return strcmp(a->rule, b->rule);
+}
+
+static void put_row(const char **cells, char (*numbers)[24], const char *name, const int64_t *figures)
+{
+    cells[0] = name;
+    for (int i = 0; i < 4; i++) {
+        snprintf(numbers[i], sizeof(numbers[i]), "%" PRId64, figures[i]);
+        cells[i + 1] = numbers[i];
+    }
+}
+
+static void print_rules(const struct status *status)
+{
+    static const char *const head[RULE_COLUMNS] = {"rule", ">mapped", ">quarantined", ">excluded", ">failed deletes"};
+    const char *cells[(RULES_SHOWN + 3) * RULE_COLUMNS];
+    char numbers[RULES_SHOWN + 3][4][24], rest_name[40];
+    int64_t sum[4] = {0}, rest[4] = {0};
+    size_t count = status->report ? status->report->account_count : 0, rows = 1;
+    if (count == 0)
+        return;
+    struct rule_account *accounts = mem_alloc(count * sizeof(*accounts));
+    memcpy(accounts, status->report->accounts, count * sizeof(*accounts));
+    qsort(accounts, count, sizeof(*accounts), by_interest);
+    memcpy(cells, head, sizeof(head));
+    for (size_t i = 0; i < count; i++) {
+        const int64_t figures[4] = {accounts[i].mapped, accounts[i].quarantined, accounts[i].excluded,
+                                    accounts[i].failed_deletes};
+        for (int j = 0; j < 4; j++) {
+            sum[j] += figures[j];
+            rest[j] += i >= RULES_SHOWN ? figures[j] : 0;
+        }
+        if (i < RULES_SHOWN) {
+            put_row(cells + rows * RULE_COLUMNS, numbers[rows], accounts[i].rule, figures);
+            rows++;
+        }
+    }
+    if (count > RULES_SHOWN) {
+        snprintf(rest_name, sizeof(rest_name), "%zu more (--json)", count - RULES_SHOWN);
+        put_row(cells + rows * RULE_COLUMNS, numbers[rows], rest_name, rest);
+        rows++;
+    }
+    if (count > 1) {
+        put_row(cells + rows * RULE_COLUMNS, numbers[rows], "all", sum);
+        rows++;
+    }
+    putchar('\n');
+    term_table(stdout, RULE_COLUMNS, rows, cells);
+    free(accounts);
+}
+
+void status_print(const struct status *status)
+{
+    print_head(status);
+    if (status->target_err.class != ERR_NONE) {
+        label("target");
+        printf("%s%s%s\n", term_colour(stdout, TERM_RED), status->target_err.message, term_colour(stdout, TERM_PLAIN));
+    }
+    print_position(status);
+    print_snapshot(status);
+    print_source(status);
+    print_quarantine(status);
+    print_rules(status);
+    if (status->note_count)
+        putchar('\n');
+    for (size_t i = 0; i < status->note_count; i++)
+        printf("  %s!%s %s\n    %s\n", term_colour(stdout, TERM_YELLOW), term_colour(stdout, TERM_PLAIN),
+               status->notes[i].fact, status->notes[i].remedy);
+    if (status->report && status->report->initialised && !status->report->exists && status->note_count == 0)
+        printf("\n  no snapshot has been taken yet: pgrekey check, then pgrekey run\n");
+}
+
+/* --- JSON --- */
+
+static void put_side(struct json *json, const char *key, const struct err *err)
+{
+    json_open(json, key, '{');
+    json_bool(json, "reachable", err->class == ERR_NONE);
+    json_text(json, "error", err->class == ERR_NONE ? NULL : err->message);
+    json_text(json, "hint", err->hint[0] ? err->hint : NULL);
+    json_close(json, '}');
+}
+
+static void put_slot(struct json *json, const struct status *status)
+{
+    const struct slot_state *slot = &status->slot;
+    if (status->source_err.class != ERR_NONE) {
+        json_null(json, "slot");
+        return;
+    }
+    json_open(json, "slot", '{');
+    json_text(json, "name", status->settings->source_slot);
+    json_bool(json, "exists", slot->exists);
+    json_bool(json, "active", slot->active);
+    json_text(json, "plugin", slot->exists ? slot->plugin : NULL);
+    json_text(json, "wal_status", slot->exists ? slot->wal_status : NULL);
+    json_lsn(json, "restart_lsn", slot->restart_lsn);
+    json_lsn(json, "confirmed_lsn", slot->confirmed_lsn);
+    json_lsn(json, "source_lsn", slot->current_lsn);
+    if (status->retained_bytes >= 0)
+        json_int(json, "retained_bytes", status->retained_bytes);
+    else
+        json_null(json, "retained_bytes");
+    if (slot->has_safe_wal_size)
+        json_int(json, "safe_wal_size", slot->safe_wal_size);
+    else
+        json_null(json, "safe_wal_size");
+    json_close(json, '}');
+}
+
+static void put_engine(struct json *json, const struct pipeline_report *report)
+{
+    json_open(json, "engine", '{');
+    json_bool(json, "running", report->engine_running);
+    if (report->heartbeat_age_s >= 0)
+        json_double(json, "heartbeat_age_s", report->heartbeat_age_s);
+    else
+        json_null(json, "heartbeat_age_s");
+    json_text(json, "phase", report->engine_running && report->phase[0] ? report->phase : NULL);
+    json_double(json, "rows_per_s", report->engine_running ? report->rows_per_s : 0);
+    json_lsn(json, "received_lsn", report->received_lsn);
+    json_lsn(json, "confirmed_lsn", report->confirmed_lsn);
+    json_close(json, '}');
+    json_open(json, "snapshot", '{');
+    json_int(json, "parts", report->snapshot_parts);
+    json_int(json, "parts_done", report->snapshot_parts_done);
+    json_int(json, "rows", report->snapshot_rows);
+    json_close(json, '}');
+}
+
+static void put_rules(struct json *json, const struct pipeline_report *report)
+{
+    json_open(json, "rules", '[');
+    for (size_t i = 0; i < report->account_count; i++) {
+        const struct rule_account *account = &report->accounts[i];
+        json_open(json, NULL, '{');
+        json_text(json, "rule", account->rule);
+        json_text(json, "source_table", account->source_table);
+        json_text(json, "target_table", account->target_table);
+        json_int(json, "mapped", account->mapped);
+        json_int(json, "quarantined", account->quarantined);
+        json_int(json, "excluded", account->excluded);
+        json_int(json, "failed_deletes", account->failed_deletes);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
+static void put_pipeline(struct json *json, const struct status *status)
+{
+    const struct pipeline_report *report = status->report;
+    bool paused = report->position.paused;
+    json_bool(json, "paused", paused);
+    json_text(json, "pause_reason", paused ? report->position.pause_reason : NULL);
+    json_lsn(json, "position", report->position.lsn);
+    json_text(json, "updated_at", report->updated_at[0] ? report->updated_at : NULL);
+    json_open(json, "lag", '{');
+    if (status->has_lag_bytes)
+        json_int(json, "bytes", (int64_t)status->lag_bytes);
+    else
+        json_null(json, "bytes");
+    if (status->has_lag_s)
+        json_double(json, "seconds", status->lag_s);
+    else
+        json_null(json, "seconds");
+    json_close(json, '}');
+    put_engine(json, report);
+    json_open(json, "source_identity", '{');
+    json_text(json, "system_identifier", report->exists ? report->source.system_identifier : NULL);
+    json_int(json, "timeline", report->source.timeline);
+    json_text(json, "database", report->exists ? report->source.database : NULL);
+    json_close(json, '}');
+    json_open(json, "quarantine", '{');
+    json_int(json, "open", report->quarantine_open);
+    json_open(json, "by_category", '{');
+    for (size_t i = 0; i < status->category_count; i++)
+        json_int(json, status->categories[i].name, status->categories[i].count);
+    json_close(json, '}');
+    json_close(json, '}');
+    put_rules(json, report);
+}
+
+int status_print_json(const struct status *status)
+{
+    struct json json;
+    json_init(&json);
+    json_open(&json, NULL, '{');
+    json_text(&json, "pipeline", status->settings->pipeline);
+    json_text(&json, "state", status->state);
+    put_side(&json, "source", &status->source_err);
+    put_side(&json, "target", &status->target_err);
+    if (status->report)
+        put_pipeline(&json, status);
+    put_slot(&json, status);
+    json_open(&json, "attention", '[');
+    for (size_t i = 0; i < status->note_count; i++) {
+        json_open(&json, NULL, '{');
+        json_text(&json, "fact", status->notes[i].fact);
+        json_text(&json, "remedy", status->notes[i].remedy);
+        json_close(&json, '}');
+    }
+    json_close(&json, ']');
+    json_int(&json, "exit_code", status->exit_code);
+    json_close(&json, '}');
+    return json_print(&json, stdout);
+}

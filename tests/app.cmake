@@ -1,0 +1,10 @@
+pgrekey_unit_test(position app)
+pgrekey_unit_test(settings app)
+pgrekey_unit_test(command app)
+pgrekey_unit_test(progress app)
+pgrekey_unit_test(suggest app)
+pgrekey_unit_test(status app)
+pgrekey_unit_test(json app)
+pgrekey_unit_test(findings app)
+# What is generated and kept in the tree must be what the program generates.
+target_compile_definitions(settings_test PRIVATE EXAMPLE_FILE="${CMAKE_SOURCE_DIR}/deploy/pgrekey.example.yaml")
