@@ -1,0 +1,10 @@
+# The mapping file.
+if(PGREKEY_FUZZ)
+  foreach(part base transform)
+    target_compile_options(${part} PRIVATE -fsanitize=fuzzer-no-link)
+  endforeach()
+  add_executable(mapping_fuzz fuzz/mapping_fuzz.c)
+  target_link_libraries(mapping_fuzz PRIVATE transform test_catalogs pgrekey_flags)
+  target_compile_options(mapping_fuzz PRIVATE -fsanitize=fuzzer)
+  target_link_options(mapping_fuzz PRIVATE -fsanitize=fuzzer)
+endif()
