@@ -6,3 +6,9 @@ pgrekey_unit_test(map_bind transform test_catalogs)
 pgrekey_unit_test(map_transform transform test_catalogs)
 pgrekey_unit_test(map_docs transform)
 target_compile_definitions(map_docs_test PRIVATE PGREKEY_DOCS_DIR="${CMAKE_SOURCE_DIR}/docs")
+
+# Expressions.
+pgrekey_unit_test(expr transform)
+pgrekey_unit_test(number transform)
+pgrekey_unit_test(text transform)
+pgrekey_unit_test(jsonb transform)

@@ -173,7 +173,7 @@ static enum expr_status cast_boolean(const struct expr *expr, struct expr_env *e
             return eval_number_status(env, result);
         truth = !number_is_zero(&number);
         number_done(&number);
-    } else if (!bool_parse(slice_of_value(&value), &truth)) {
+    } else if (!text_to_bool(slice_of_value(&value), &truth)) {
         return invalid(env, "not a boolean");
     }
     *ret = value_bool(truth);

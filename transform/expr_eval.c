@@ -4,7 +4,6 @@
 #include "transform/expr_node.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define VALUE_MAX ((size_t)0x3fffffff) /* what PostgreSQL allocates for one value */
 
@@ -24,27 +23,6 @@ enum expr_status eval_number_status(struct expr_env *env, enum number_status sta
     case NUMBER_BY_ZERO: break;
     }
     return eval_reject(env, CATEGORY_VALIDATION_FAILURE, "division by zero");
-}
-
-/* What PostgreSQL's boolin takes: any unique start of true, false, yes, no, on, off, and 1, 0. */
-bool bool_parse(struct slice of, bool *ret)
-{
-    static const struct {
-        const char *word;
-        size_t least;
-        bool value;
-    } WORDS[] = {{"true", 1, true}, {"false", 1, false}, {"yes", 1, true}, {"no", 1, false},
-                 {"on", 2, true},   {"off", 2, false},   {"1", 1, true},   {"0", 1, false}};
-
-    of = text_trim(of);
-    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++) {
-        if (of.len >= WORDS[i].least && of.len <= strlen(WORDS[i].word) &&
-            strncasecmp(of.text, WORDS[i].word, of.len) == 0) {
-            *ret = WORDS[i].value;
-            return true;
-        }
-    }
-    return false;
 }
 
 /* --- leaves --- */
@@ -94,7 +72,7 @@ static enum expr_status order_bools(struct expr_env *env, const struct value *a,
 {
     bool x, y;
 
-    if (!bool_parse(slice_of_value(a), &x) || !bool_parse(slice_of_value(b), &y))
+    if (!text_to_bool(slice_of_value(a), &x) || !text_to_bool(slice_of_value(b), &y))
         return eval_reject(env, CATEGORY_VALIDATION_FAILURE, "not a boolean");
     *ret = (int)x - (int)y;
     return EXPR_OK;
@@ -285,7 +263,7 @@ static enum expr_status tri_of_value(const struct expr *expr, struct expr_env *e
     *ret = TRI_NULL;
     if (value.state == VALUE_NULL)
         return EXPR_OK;
-    if (!bool_parse(slice_of_value(&value), &truth))
+    if (!text_to_bool(slice_of_value(&value), &truth))
         return eval_reject(env, CATEGORY_VALIDATION_FAILURE, "not a boolean");
     *ret = tri_of(truth);
     return EXPR_OK;

@@ -95,12 +95,13 @@ static const char *check_length(struct slice of, int32_t limit)
     return "longer than the column allows";
 }
 
-/* Newer servers also take 0x1F, 0o17, 0b1 and 1_000. */
-static bool newer_syntax(struct slice of)
+/* Newer servers also take 0x1F, 0o17, 0b1 and 1_000; all take a blank before an exponent's digits. */
+static bool odd_syntax(struct slice of)
 {
     if (of.len > 0 && (*of.text == '-' || *of.text == '+'))
         of.text++, of.len--;
-    return memchr(of.text, '_', of.len) || (of.len > 1 && *of.text == '0' && strchr("xXoObB", of.text[1]));
+    return memchr(of.text, '_', of.len) || memchr(of.text, ' ', of.len) ||
+           (of.len > 1 && *of.text == '0' && strchr("xXoObB", of.text[1]));
 }
 
 static bool all_digits(struct slice of)
@@ -123,7 +124,7 @@ static const char *check_integer(struct slice of, int64_t low, int64_t high)
 
     of = text_trim(of);
     if (!all_digits(of))
-        return newer_syntax(of) ? NULL : "not an integer";
+        return odd_syntax(of) ? NULL : "not an integer";
     if (number_parse(of.text, of.len, &number) != NUMBER_OK)
         return "beyond the range of the integer type";
     fits = number_to_int64(&number, &value) && value >= low && value <= high;
@@ -161,7 +162,7 @@ static const char *check_numeric(const struct fit *fit, struct slice of)
     int32_t magnitude = 0;
 
     switch (number_check(of.text, of.len, &magnitude)) {
-    case NUMBER_SYNTAX: return newer_syntax(text_trim(of)) ? NULL : "not a number";
+    case NUMBER_SYNTAX: return odd_syntax(text_trim(of)) ? NULL : "not a number";
     case NUMBER_OK: break;
     default: return "a number beyond the range of numeric";
     }
@@ -185,8 +186,9 @@ static const char *check_float(struct slice of)
 
 static const char *check_bool(struct slice of)
 {
-    of = text_trim(of);
-    return of.len > 0 && of.len <= 5 && strchr("tTfFyYnNoO01", *of.text) && *of.text ? NULL : "not a boolean";
+    bool unused;
+
+    return text_to_bool(of, &unused) ? NULL : "not a boolean";
 }
 
 /* 32 hexadecimal digits, a hyphen allowed after every four of them, braces around. */

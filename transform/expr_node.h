@@ -201,8 +201,6 @@ enum expr_status eval_number_status(struct expr_env *env, enum number_status sta
 /* Orders two values that are not NULL by the node's order. */
 enum expr_status eval_order(const struct expr *node, struct expr_env *env, const struct value *a, const struct value *b,
                             int *ret_order);
-/* PostgreSQL's spellings of boolean; false where it is none. */
-bool bool_parse(struct slice of, bool *ret);
 
 static inline struct value value_null(void)
 {

@@ -74,7 +74,7 @@ static bool const_coerce(struct expr *node, enum expr_type type, const char *bas
             return false;
         break;
     case EXPR_BOOL:
-        if (!bool_parse(node->text, &truth))
+        if (!text_to_bool(node->text, &truth))
             return false;
         node->value = value_bool(truth);
         break;

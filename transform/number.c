@@ -275,12 +275,39 @@ static int32_t align(const struct number *a, const struct number *b, mpz_t ret_a
     return scale;
 }
 
+static uint32_t digit_count(const mpz_t value)
+{
+    size_t count = mpz_sizeinbase(value, 10);
+    mpz_t power;
+
+    mpz_init(power);
+    big_power(power, (uint32_t)count - 1); /* mpz_sizeinbase may be one too many */
+    if (mpz_cmpabs(value, power) < 0)
+        count--;
+    mpz_clear(power);
+    return (uint32_t)count;
+}
+
+int32_t number_magnitude(const struct number *number)
+{
+    int32_t digits;
+    mpz_t value;
+
+    if (number->class != NUMBER_FINITE || number_is_zero(number))
+        return INT32_MIN;
+    to_big(number, value);
+    digits = (int32_t)digit_count(value);
+    mpz_clear(value);
+    return digits - 1 - number->scale;
+}
+
 /* Digits before the point may have become too many; those after it are rounded as numeric rounds them. */
 static enum number_status finish(mpz_t value, int32_t scale, struct number *ret)
 {
     struct number number = of_big(value, scale);
 
-    if (number.is_big && mpz_sizeinbase(number.big, 10) > (size_t)NUMBER_MAX_WHOLE + (size_t)scale + 1) {
+    if (number.is_big && mpz_sizeinbase(number.big, 10) > (size_t)NUMBER_MAX_WHOLE &&
+        number_magnitude(&number) >= NUMBER_MAX_WHOLE) {
         number_done(&number);
         return NUMBER_RANGE;
     }
@@ -389,32 +416,6 @@ enum number_status number_mul(const struct number *a, const struct number *b, st
     mpz_mul(x, x, y);
     mpz_clear(y);
     return finish(x, a->scale + b->scale, ret);
-}
-
-static uint32_t digit_count(const mpz_t value)
-{
-    size_t count = mpz_sizeinbase(value, 10);
-    mpz_t power;
-
-    mpz_init(power);
-    big_power(power, (uint32_t)count - 1); /* mpz_sizeinbase may be one too many */
-    if (mpz_cmpabs(value, power) < 0)
-        count--;
-    mpz_clear(power);
-    return (uint32_t)count;
-}
-
-int32_t number_magnitude(const struct number *number)
-{
-    int32_t digits;
-    mpz_t value;
-
-    if (number->class != NUMBER_FINITE || number_is_zero(number))
-        return INT32_MIN;
-    to_big(number, value);
-    digits = (int32_t)digit_count(value);
-    mpz_clear(value);
-    return digits - 1 - number->scale;
 }
 
 static int32_t floor_div(int32_t a, int32_t b)

@@ -1,6 +1,7 @@
 #include "transform/text.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* --- code points --- */
 
@@ -534,4 +535,25 @@ bool text_is_email(struct slice of)
         if ((uint8_t)*p <= ' ' || *p == 0x7F || *p == ',' || *p == ';' || *p == '<' || *p == '>')
             return false;
     return domain_is_plain(slice_of(at + 1, of.len - (size_t)(at + 1 - of.text)));
+}
+
+/* What PostgreSQL's boolin takes: any unique start of true, false, yes, no, on, off, and 1, 0. */
+bool text_to_bool(struct slice of, bool *ret)
+{
+    static const struct {
+        const char *word;
+        size_t least;
+        bool value;
+    } WORDS[] = {{"true", 1, true}, {"false", 1, false}, {"yes", 1, true}, {"no", 1, false},
+                 {"on", 2, true},   {"off", 2, false},   {"1", 1, true},   {"0", 1, false}};
+
+    of = text_trim(of);
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++) {
+        if (of.len >= WORDS[i].least && of.len <= strlen(WORDS[i].word) &&
+            strncasecmp(of.text, WORDS[i].word, of.len) == 0) {
+            *ret = WORDS[i].value;
+            return true;
+        }
+    }
+    return false;
 }

@@ -59,5 +59,7 @@ bool text_contains_ascii(struct slice of, struct slice part);
 bool text_like(struct slice of, struct slice pattern, bool ignore_case);
 /* local@domain: one '@', no blanks or control characters, no empty label. */
 bool text_is_email(struct slice of);
+/* PostgreSQL's spellings of boolean; false where it is none. */
+bool text_to_bool(struct slice of, bool *ret_value);
 
 #endif

@@ -133,6 +133,8 @@ uint32_t text_char_lower(uint32_t c)
 {
     if (c < 0x80)
         return c >= 'A' && c <= 'Z' ? c + 32 : c;
+    if (c == 0x130) /* capital i with dot: the table's one-to-one rule leaves it out */
+        return 'i';
     return mapped(TO_LOWER, sizeof TO_LOWER / sizeof *TO_LOWER, c);
 }
 
