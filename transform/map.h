@@ -64,6 +64,9 @@ const int *map_rule_order(const struct map *map);
 
 /* Rules of one source table; the array is the map's. Count 0 where no rule reads it. */
 const struct rule *const *map_rules_of(const struct map *map, const struct relation *source, size_t *ret_count);
+/* The source's relation of a rule; NULL where the map is not bound to a source. What a change is rebuilt with that
+ * comes out of quarantine. */
+const struct relation *map_rule_source(const struct map *map, const struct rule *rule);
 /* Should the column be dropped at decode? (never:) */
 bool map_column_never(const struct map *map, const char *schema, const char *table, const char *column);
 /* Does any rule read it? What a dropped or retyped column is judged by. */

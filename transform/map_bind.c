@@ -217,6 +217,11 @@ static void bind_origin(struct binder *b)
         }
     }
     b->rule->origin = origin;
+    if (b->rule->origin_count == 0 && b->spec->on_truncate == TRUNCATE_ROWS)
+        issue_warning(b->issues, yaml_get(b->spec->node, "truncate"),
+                      "no column keeps a copy of the key of %s.%s, so nothing tells its rows on the target; a TRUNCATE "
+                      "pauses",
+                      b->source->schema, b->source->name);
 }
 
 static void bind_source(struct binder *b)
@@ -424,11 +429,14 @@ static void check_marks(struct map *map, const struct marks *marks, bool nonfini
     for (size_t i = 0; i < marks->count; i++) {
         const struct column_mark *mark = &marks->items[i];
         const struct relation *relation = catalog_find(map->source, mark->schema, mark->table);
-        int at = relation ? relation_column(relation, mark->column) : -1;
+        int at = relation ? relation_column(relation, mark->column) : -1, key;
         if (!relation)
             issue_warning(issues, mark->node, "there is no table %s.%s on the source", mark->schema, mark->table);
         else if (at < 0)
             issue_warning(issues, mark->node, "%s.%s has no column \"%s\"", mark->schema, mark->table, mark->column);
+        else if (!nonfinite && is_identity_column(relation, mark->column, &key))
+            issue_error(issues, mark->node, "\"%s\" is part of what names a row of %s.%s; it cannot be dropped",
+                        mark->column, mark->schema, mark->table);
         else if (nonfinite && !relation->columns[at].nonfinite_possible)
             issue_warning(issues, mark->node, "\"%s\" is %s, which has no NaN and no infinity", mark->column,
                           relation->columns[at].type);

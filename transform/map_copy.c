@@ -74,14 +74,22 @@ static void add_others(struct copier *c, struct rule_spec *spec, const struct re
     }
 }
 
-static void note_identity_columns(struct copier *c, const struct rule_spec *spec)
+/* The server takes a value for such a column at an insert, never at an update. A key is written at the insert. */
+static void check_identity_columns(struct copier *c, const struct rule_spec *spec)
 {
     for (size_t i = 0; c->target && i < spec->column_count; i++) {
         int at = relation_column(c->target, spec->columns[i].name);
-        if (at >= 0 && c->target->columns[at].identity_always)
+        if (at < 0 || !c->target->columns[at].identity_always)
+            continue;
+        if (spec->columns[i].key)
             issue_warning(c->issues, c->copy->node,
-                          "\"%s\" of %s.%s is GENERATED ALWAYS AS IDENTITY; the source's values are written over it",
-                          spec->columns[i].name, c->target->schema, c->target->name);
+                          "\"%s\" of %s.%s is GENERATED ALWAYS AS IDENTITY; the source's values are written over it, "
+                          "but a key that changes is refused there", spec->columns[i].name, c->target->schema,
+                          c->target->name);
+        else
+            issue_error(c->issues, c->copy->node,
+                        "\"%s\" of %s.%s is GENERATED ALWAYS AS IDENTITY, which no update can write; make it BY "
+                        "DEFAULT, or except the table", spec->columns[i].name, c->target->schema, c->target->name);
     }
 }
 
@@ -106,7 +114,7 @@ static bool expand_table(struct copier *c, struct rule_spec *spec)
     spec->columns = arena_zalloc(&c->map->bound, c->source->column_count + keyed->pk_count, sizeof *spec->columns);
     add_key(c, spec, keyed);
     add_others(c, spec, keyed);
-    note_identity_columns(c, spec);
+    check_identity_columns(c, spec);
     return true;
 }
 

@@ -55,6 +55,11 @@ struct rule {
     const uint16_t *locator;
     bool locator_is_key;
 
+    /* Columns whose being not NULL tells that the target row came from the source: those of `identity:` and plain
+     * copies of the source's key (a legacy id). Indexes into columns; count 0: nothing tells. For TRUNCATE. */
+    size_t origin_count;
+    const uint16_t *origin;
+
     bool may_exclude; /* has `when:` or `skip:`: a row of the source may have no row on the target */
     bool copy;        /* made by a rule that copies whole schemas */
     enum rule_delete on_delete;

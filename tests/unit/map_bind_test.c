@@ -171,6 +171,15 @@ static const struct {
     {"copy: {from: legcy, to: copied}", false, "the schema \"legcy\" has no table to copy"},
     {"never: {legacy.plain: [id]}\ncopy: {from: legacy, to: copied, except: keyless}", true, "is named under never:"},
     {"never: {dispatch_office: [pasword]}\n" NS "rows:\n" OFFICE_RULE, false, "has no column \"pasword\""},
+    {"never: {dispatch_office: [id]}\n" NS
+     "rows:\n- {from: pair, to: texts, key: {id: b}, identity: [short], columns: {short: note}}\n",
+     true, "\"id\" is part of what names a row of public.dispatch_office; it cannot be dropped"},
+    {OFFICE("{name: {const: x}}, truncate: rows"), false, "so nothing tells its rows on the target; a TRUNCATE pauses"},
+    {OFFICE("{name: {const: x}, legacy_office_id: id}, truncate: rows"), false, ""},
+    {RULE("dispatch_office", "offices", "{id: {uuid: o, of: id}}",
+          "skip: true, columns: {name: {const: x}}") "- {from: legacy.plain, to: texts, key: {id: {from: id, type: "
+                                                     "text}}, columns: {short: {uuid: o, of: id}}}",
+     true, "the entity \"o\" belongs to rule dispatch_office->offices, which is skipped"},
     {"nonfinite: {dispatch_office: [id]}\n" NS "rows:\n" OFFICE_RULE, false, "which has no NaN and no infinity"},
 };
 
