@@ -218,30 +218,28 @@ static int64_t linger_us(const struct receiver *r)
     return left > 0 ? left : 0;
 }
 
-/* Nothing is waiting in the socket. Hands over what can go, then waits for the source or the applier. */
-static int when_quiet(struct receiver *r, struct err *reterr)
+/* Nothing more has arrived. Hands over what can go; looks at what the other threads have to say. */
+static int when_quiet(struct receiver *r, int *ret_wait_ms, struct err *reterr)
 {
     const struct batch *batch = r->handover->filling;
-    int timeout_ms = WAIT_MS;
+    struct watch *watch = &r->engine->watch;
+    *ret_wait_ms = WAIT_MS;
+    drain_wakeups(r);
     if (batch->complete && batch->txn_count > 0) {
         int64_t linger = linger_us(r);
         if (linger == 0)
             (void)try_hand_over(r);
         else
-            timeout_ms = (int)(linger / 1000) + 1;
+            *ret_wait_ms = (int)(linger / 1000) + 1;
     }
-    struct pollfd fds[2] = {{.fd = stream_socket(r->engine->stream), .events = POLLIN},
-                            {.fd = r->handover->wake_fd, .events = POLLIN}};
-    int ready = poll(fds, 2, timeout_ms);
-    if (ready < 0 && errno != EINTR)
-        return err_set(reterr, ERR_FATAL, "poll failed: %s", strerror(errno));
-    if (ready > 0 && fds[1].revents) {
-        drain_wakeups(r);
-        if (applier_failure(r, reterr) != 0)
-            return -1;
-        return report_position(r, false, reterr);
-    }
-    return stream_keep_alive(r->engine->stream, reterr);
+    if (applier_failure(r, reterr) != 0 || report_position(r, false, reterr) != 0)
+        return -1;
+    if (!watch->drifted)
+        return 0;
+    pthread_mutex_lock(&watch->lock);
+    *reterr = watch->err;
+    pthread_mutex_unlock(&watch->lock);
+    return -1;
 }
 
 static bool one_shot_done(struct receiver *r)
@@ -255,40 +253,23 @@ static bool one_shot_done(struct receiver *r)
     return done;
 }
 
-/* Takes what has arrived, up to a number of items so that the stop flag and the applier are looked at. */
-static int take_arrived(struct receiver *r, bool *ret_quiet, struct err *reterr)
-{
-    *ret_quiet = false;
-    for (int i = 0; i < 1000; i++) {
-        struct stream_item item;
-        if (stream_next(r->engine->stream, &r->handover->filling->arena, 0, &item, reterr) != 0 ||
-            on_item(r, &item, reterr) != 0)
-            return -1;
-        if (item.event == STREAM_NONE) {
-            *ret_quiet = true;
-            return 0;
-        }
-        if (item.event == STREAM_COMMIT && is_full(r, 1))
-            return wait_for_applier(r, reterr);
-    }
-    return 0;
-}
-
 int receive_run(struct engine *engine, struct err *reterr)
 {
     struct receiver r = {.engine = engine, .handover = &engine->handover, .received_lsn = engine->resume_lsn};
+    int wait_ms = 0;
     while (!run_stop && !one_shot_done(&r)) {
-        bool quiet;
-        if (applier_failure(&r, reterr) != 0 || take_arrived(&r, &quiet, reterr) != 0)
+        struct stream_item item;
+        if (stream_next(engine->stream, &r.handover->filling->arena, wait_ms, &item, reterr) != 0)
             return -1;
-        if (quiet && when_quiet(&r, reterr) != 0)
-            return -1;
-        if (engine->watch.drifted) {
-            pthread_mutex_lock(&engine->watch.lock);
-            *reterr = engine->watch.err;
-            pthread_mutex_unlock(&engine->watch.lock);
+        wait_ms = 0;
+        if (item.event == STREAM_NONE) {
+            if (when_quiet(&r, &wait_ms, reterr) != 0)
+                return -1;
+        } else if (on_item(&r, &item, reterr) != 0) {
             return -1;
         }
+        if (item.event == STREAM_COMMIT && is_full(&r, 1) && wait_for_applier(&r, reterr) != 0)
+            return -1;
     }
     return report_position(&r, true, reterr);
 }

@@ -155,6 +155,7 @@ static int open_stream(struct engine *engine, struct err *reterr)
         .start_lsn = engine->resume_lsn,
         .status_interval_ms = (int)settings->source_status_interval_ms,
         .receive_timeout_ms = (int)settings->source_receive_timeout_ms,
+        .wake_fd = engine->handover.wake_fd,
         .timestamps = settings->source_timestamps,
         .tables = tables,
         .table_count = table_count,

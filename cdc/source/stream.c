@@ -50,6 +50,7 @@ struct stream {
     int64_t status_interval_us, receive_timeout_us;
     uint64_t received_lsn, confirmed_lsn;
     uint64_t bytes;
+    int wake_fd;
     int64_t status_us;    /* when the last status message went out */
     int64_t received_us;  /* when something was last known to have come in */
     int64_t ping_us;      /* when the server was asked to answer; 0: it is not */
@@ -116,22 +117,22 @@ static int check_slot(PGconn *conn, const char *slot, struct err *reterr)
         return -1;
     if (!state.exists) {
         err_set(reterr, ERR_REFUSED, "the source has no replication slot \"%s\"", slot);
-        return err_hint(reterr, "a slot that is gone left changes behind that nobody can send again: take a new "
+        return err_hint(reterr, "A slot that is gone left changes behind that nobody can send again: take a new "
                                 "snapshot, or mend source.slot");
     }
     if (!state.logical || strcmp(state.plugin, "wal2json") != 0) {
         err_set(reterr, ERR_REFUSED, "replication slot \"%s\" belongs to %s, not to wal2json", slot,
                 state.logical ? state.plugin : "physical replication");
-        return err_hint(reterr, "name another slot in source.slot");
+        return err_hint(reterr, "Name another slot in source.slot");
     }
     if (strcmp(state.database, PQdb(conn)) != 0) {
         err_set(reterr, ERR_REFUSED, "replication slot \"%s\" belongs to database \"%s\"", slot, state.database);
-        return err_hint(reterr, "name that database in source.dsn, or another slot in source.slot");
+        return err_hint(reterr, "Name that database in source.dsn, or another slot in source.slot");
     }
     if (strcmp(state.wal_status, "lost") == 0) {
         err_set(reterr, ERR_REFUSED, "the source can no longer get changes from replication slot \"%s\": it is lost",
                 slot);
-        return err_hint(reterr, "the WAL it needed was removed (max_slot_wal_keep_size): drop it and take a new "
+        return err_hint(reterr, "The WAL it needed was removed (max_slot_wal_keep_size): drop it and take a new "
                                 "snapshot");
     }
     if (state.active) {
@@ -139,7 +140,7 @@ static int check_slot(PGconn *conn, const char *slot, struct err *reterr)
                 state.active_pid);
         if (reterr)
             memcpy(reterr->sqlstate, "55006", sizeof("55006"));
-        return err_hint(reterr, "stop the other reader; a dead one leaves it within wal_sender_timeout");
+        return err_hint(reterr, "Stop the other reader; a dead one leaves it within wal_sender_timeout");
     }
     return 0;
 }
@@ -199,8 +200,12 @@ int stream_open(const struct stream_options *options, struct stream **ret_stream
     stream->receive_timeout_us =
         (options->receive_timeout_ms ? options->receive_timeout_ms : RECEIVE_TIMEOUT_MS) * INT64_C(1000);
     stream->received_lsn = options->start_lsn;
+    stream->wake_fd = options->wake_fd > 0 ? options->wake_fd : -1;
     stream->decoder = wal2json_new(&decoding);
-    if (pg_open(&connection, &stream->conn, reterr) || begin(stream, options, reterr)) {
+    int rc = pg_open(&connection, &stream->conn, reterr);
+    if (rc && reterr && strcmp(reterr->sqlstate, "42501") == 0)
+        err_hint(reterr, "The source's role needs REPLICATION (on RDS: GRANT rds_replication)");
+    if (rc || begin(stream, options, reterr)) {
         stream->ended = true;
         stream_close(stream);
         return -1;
@@ -436,36 +441,46 @@ static void note_wait(struct stream *stream, int64_t waited_us, bool brought)
         stream->short_waits = 0;
 }
 
-static int wait_socket(struct stream *stream, int64_t wait_us)
+/* 1 where the caller's wake_fd, or a signal, ended the wait. */
+static int wait_socket(struct stream *stream, int64_t wait_us, struct err *reterr)
 {
-    struct pollfd fd = {.fd = PQsocket(stream->conn), .events = POLLIN};
+    struct pollfd fds[2] = {{.fd = PQsocket(stream->conn), .events = POLLIN},
+                            {.fd = stream->wake_fd, .events = POLLIN}};
     struct timespec wait = {.tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000};
     if (stream->unsent)
-        fd.events |= POLLOUT;
-    return ppoll(&fd, 1, &wait, NULL);
+        fds[0].events |= POLLOUT;
+    if (ppoll(fds, 2, &wait, NULL) >= 0)
+        return fds[1].revents != 0;
+    return errno == EINTR ? 1 : err_set(reterr, ERR_FATAL, "waiting for the source failed: %s", strerror(errno));
 }
 
-/* Waits for the socket until deadline_us, a status message that is due, or the end of patience with the server.
- * Returns 1 where a signal came instead, which the caller may want to know of. */
+/* Nothing has arrived, although asked for: is the server's silence too long? */
+static int check_patience(const struct stream *stream, int64_t now_us, struct err *reterr)
+{
+    if (stream->received || !stream->ping_us || now_us - stream->ping_us < stream->receive_timeout_us / 2)
+        return 0;
+    return err_set(reterr, ERR_RETRY, "the source has not answered for %" PRId64 " s",
+                   (now_us - stream->received_us) / 1000000);
+}
+
+/* Waits for the socket until deadline_us, or until a status message is due. Returns 1 where a signal or the caller's
+ * wake_fd came instead, which the caller wants to know of. */
 static int wait_for_data(struct stream *stream, int64_t now_us, int64_t deadline_us, struct err *reterr)
 {
     int64_t until_us = stream->status_us + stream->status_interval_us;
-    if (stream->ping_us && now_us - stream->ping_us >= stream->receive_timeout_us / 2)
-        return err_set(reterr, ERR_RETRY, "the source has not answered for %" PRId64 " s",
-                       (now_us - stream->received_us) / 1000000);
     if (until_us > deadline_us)
         until_us = deadline_us;
     int64_t wait_us = until_us > now_us ? until_us - now_us : 0;
+    int woken = 0;
     if (stream->short_waits >= NAP_AFTER_WAITS && wait_us > NAP_US) {
         struct timespec nap = {.tv_nsec = NAP_US * 1000};
         nanosleep(&nap, NULL);
-        return consume(stream, reterr);
+    } else {
+        woken = wait_socket(stream, wait_us, reterr);
     }
-    if (wait_socket(stream, wait_us) >= 0)
-        return consume(stream, reterr);
-    if (errno == EINTR)
-        return 1;
-    return err_set(reterr, ERR_FATAL, "waiting for the source failed: %s", strerror(errno));
+    if (woken < 0 || consume(stream, reterr))
+        return -1;
+    return woken;
 }
 
 int stream_next(struct stream *stream, struct arena *arena, int timeout_ms, struct stream_item *ret_item,
@@ -483,18 +498,18 @@ int stream_next(struct stream *stream, struct arena *arena, int timeout_ms, stru
 
     int64_t now_us = clock_mono_us(), deadline_us = now_us + timeout_ms * INT64_C(1000);
     for (;;) {
-        if (tend(stream, now_us, reterr))
+        if (check_patience(stream, now_us, reterr) || tend(stream, now_us, reterr))
             return -1;
         if (now_us >= deadline_us)
             return 0;
         int64_t began_us = now_us;
-        rc = wait_for_data(stream, now_us, deadline_us, reterr);
-        if (rc)
-            return rc < 0 ? -1 : 0;
+        int woken = wait_for_data(stream, now_us, deadline_us, reterr);
+        if (woken < 0)
+            return -1;
         rc = take(stream, arena, ret_item, reterr);
         now_us = clock_mono_us();
         note_wait(stream, now_us - began_us, rc > 0);
-        if (rc)
+        if (rc || woken)
             return rc < 0 ? -1 : 0;
     }
 }

@@ -21,6 +21,7 @@ struct stream_options {
     uint64_t start_lsn;
     int status_interval_ms; /* how often a status message goes out at least; 0: 1000 */
     int receive_timeout_ms; /* silence of the server after which the connection counts as dead; 0: 60000 */
+    int wake_fd;            /* readable: stream_next returns early (STREAM_NONE); the caller drains it. 0: none */
     bool timestamps;        /* ask for commit times (about 3 % of the decoding's cost) */
     /* Tables to ask for (wal2json's add-tables), schema and name in turn; NULL for all. */
     const char *const *tables;
