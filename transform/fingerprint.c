@@ -65,13 +65,13 @@ static int compare_columns(const void *a, const void *b)
 
 static void put_columns(struct buf *out, const struct rule_spec *spec, bool keys)
 {
-    const struct column_spec **columns = mem_zalloc(spec->column_count + 1, sizeof *columns);
+    const struct column_spec **columns = mem_zalloc(spec->column_count + 1, sizeof(struct column_spec *));
     size_t count = 0;
     for (size_t i = 0; i < spec->column_count; i++)
         if (spec->columns[i].key == keys)
             columns[count++] = &spec->columns[i];
     if (count > 1)
-        qsort(columns, count, sizeof *columns, compare_columns);
+        qsort(columns, count, sizeof(struct column_spec *), compare_columns);
     for (size_t i = 0; i < count; i++)
         put_column(out, columns[i]);
     free(columns);

@@ -84,12 +84,13 @@ static void check_identity_columns(struct copier *c, const struct rule_spec *spe
         if (spec->columns[i].key)
             issue_warning(c->issues, c->copy->node,
                           "\"%s\" of %s.%s is GENERATED ALWAYS AS IDENTITY; the source's values are written over it, "
-                          "but a key that changes is refused there", spec->columns[i].name, c->target->schema,
-                          c->target->name);
+                          "but a key that changes is refused there",
+                          spec->columns[i].name, c->target->schema, c->target->name);
         else
             issue_error(c->issues, c->copy->node,
                         "\"%s\" of %s.%s is GENERATED ALWAYS AS IDENTITY, which no update can write; make it BY "
-                        "DEFAULT, or except the table", spec->columns[i].name, c->target->schema, c->target->name);
+                        "DEFAULT, or except the table",
+                        spec->columns[i].name, c->target->schema, c->target->name);
     }
 }
 

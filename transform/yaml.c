@@ -85,7 +85,7 @@ static void close_list(struct builder *b, struct level *level)
 {
     struct yaml_node *node = level->node;
     node->count = level->count;
-    node->items = arena_zalloc(b->arena, level->count + 1, sizeof *node->items);
+    node->items = arena_zalloc(b->arena, level->count + 1, sizeof(struct yaml_node *));
     size_t i = 0;
     for (struct yaml_node *child = level->first; child; child = child->next)
         node->items[i++] = child;
@@ -102,8 +102,8 @@ static bool has_key(const struct yaml_node *map, const char *key)
 static void close_map(struct builder *b, struct level *level)
 {
     struct yaml_node *node = level->node;
-    node->items = arena_zalloc(b->arena, level->count / 2 + 1, sizeof *node->items);
-    node->keys = arena_zalloc(b->arena, level->count / 2 + 1, sizeof *node->keys);
+    node->items = arena_zalloc(b->arena, level->count / 2 + 1, sizeof(struct yaml_node *));
+    node->keys = arena_zalloc(b->arena, level->count / 2 + 1, sizeof(struct yaml_node *));
     /* Quadratic only up to a size that no hand-written mapping reaches. */
     bool check = level->count / 2 <= 10000;
     if (!check)
@@ -219,8 +219,8 @@ int yaml_parse(const char *text, size_t len, struct arena *arena, struct yaml_no
         return -1;
     if (!b.root) {
         b.root = node_new(&b, YAML_MAP, &(yaml_mark_t){0});
-        b.root->items = arena_zalloc(arena, 1, sizeof *b.root->items);
-        b.root->keys = arena_zalloc(arena, 1, sizeof *b.root->keys);
+        b.root->items = arena_zalloc(arena, 1, sizeof(struct yaml_node *));
+        b.root->keys = arena_zalloc(arena, 1, sizeof(struct yaml_node *));
     }
     *ret_root = b.root;
     return 0;
