@@ -174,7 +174,7 @@ SELECT timestamptz '2023-01-01 00:00+00' + i * interval '17 minutes', 'noreply@e
                  || (SELECT string_agg(md5(i || '-' || n), '') FROM generate_series(1, 150) n) || '"}'
             ELSE '{"order": ' || i || ', "name": "' || given_name(i) || '"}' END,
        i % 3 = 0, 1 + i % 12000,
-       CASE WHEN i % 6000 = 5 THEN 700000 + i ELSE 1 + i % 10000 END,
+       CASE WHEN i % 6000 = 6 THEN 700000 + i ELSE 1 + i % 10000 END,
        i % 5 <> 0, i % 50 <> 0
 FROM generate_series(1, 30000) i;
 

@@ -29,7 +29,7 @@ bench_build() {
     deploy/install-deps build server
     mkdir -p "$TOP/build"
     if [ "$PGREKEY" = "$TOP/build/release/cdc/app/pgrekey" ] &&
-        ! { cmake --preset release && cmake --build --preset release -j 2; } >"$log" 2>&1; then
+        ! { cmake --preset release -DPGREKEY_WERROR=OFF && cmake --build --preset release -j 2; } >"$log" 2>&1; then
         tail -n 30 "$log" >&2
         return 1
     fi
