@@ -365,7 +365,7 @@ int snapshot_join(PGconn *conn, const char *snapshot, struct err *reterr)
         return 0;
     if (strncmp(err.sqlstate, "22", 2) == 0 || strncmp(err.sqlstate, "42", 2) == 0) {
         err_set(&err, ERR_RETRY, "the exported snapshot is gone, for the session that held it has ended");
-        err_hint(&err, "the snapshot starts over");
+        err_hint(&err, "The snapshot starts over");
     }
     if (reterr)
         *reterr = err;

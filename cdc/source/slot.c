@@ -173,10 +173,11 @@ static int err_blocked(PGconn *conn, const char *slot, int wait_s, struct err *r
     name_blockers(conn, &names);
     err_set(reterr, ERR_RETRY, "slot \"%s\" could not be made within %d s, for the source waits for open transactions",
             slot, wait_s);
+    memcpy(reterr->sqlstate, "55P03", sizeof("55P03"));
     if (names.len > 0)
-        err_hint(reterr, "end them or wait longer (source.slot_wait): %s", buf_text(&names));
+        err_hint(reterr, "End them or wait longer (source.slot_wait): %s", buf_text(&names));
     else
-        err_hint(reterr, "end the sessions that pg_stat_activity shows with a backend_xid, or wait longer "
+        err_hint(reterr, "End the sessions that pg_stat_activity shows with a backend_xid, or wait longer "
                          "(source.slot_wait)");
     buf_done(&names);
     return -1;
@@ -190,15 +191,15 @@ static int err_create(PGconn *conn, const PGresult *result, const char *slot, st
         return -1;
     if (strcmp(reterr->sqlstate, "42710") == 0) {
         reterr->class = ERR_REFUSED;
-        return err_hint(reterr, "a slot \"%s\" exists already: drop it, or name another one", slot);
+        return err_hint(reterr, "A slot \"%s\" exists already: drop it, or name another one", slot);
     }
     if (strcmp(reterr->sqlstate, "53400") == 0) {
         reterr->class = ERR_CONFIG;
-        return err_hint(reterr, "all slots of the source are in use: drop one, or raise max_replication_slots");
+        return err_hint(reterr, "All slots of the source are in use: drop one, or raise max_replication_slots");
     }
     if (strcmp(reterr->sqlstate, "55000") == 0) {
         reterr->class = ERR_CONFIG;
-        return err_hint(reterr, "set wal_level = logical on the source and restart it (on RDS: "
+        return err_hint(reterr, "Set wal_level = logical on the source and restart it (on RDS: "
                                 "rds.logical_replication = 1)");
     }
     return slot_explain_plugin(result, reterr);
@@ -243,16 +244,16 @@ int slot_explain_plugin(const PGresult *result, struct err *reterr)
     if (strcmp(reterr->sqlstate, "42501") == 0 && strstr(message, "output plugin")) {
         err_set(reterr, ERR_CONFIG, "the source does not allow wal2json as an output plugin");
         memcpy(reterr->sqlstate, "42501", sizeof("42501"));
-        return err_hint(reterr, "run there: ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, "
+        return err_hint(reterr, "Run there: ALTER SYSTEM SET output_plugin_libraries = pgoutput, test_decoding, "
                                 "wal2json; SELECT pg_reload_conf()");
     }
     if (strcmp(reterr->sqlstate, "58P01") == 0 && strstr(message, "wal2json")) {
         err_set(reterr, ERR_CONFIG, "wal2json is not installed on the source");
         memcpy(reterr->sqlstate, "58P01", sizeof("58P01"));
-        return err_hint(reterr, "install it there (Debian: postgresql-15-wal2json)");
+        return err_hint(reterr, "Install it there (Debian: postgresql-15-wal2json)");
     }
     if (strcmp(reterr->sqlstate, "42501") == 0)
-        return err_hint(reterr, "the source's role needs REPLICATION (on RDS: GRANT rds_replication)");
+        return err_hint(reterr, "The source's role needs REPLICATION (on RDS: GRANT rds_replication)");
     return -1;
 }
 
@@ -286,5 +287,5 @@ int slot_drop(PGconn *conn, const char *slot, int wait_s, struct err *reterr)
         poll(NULL, 0, DROP_RETRY_MS);
     }
     err_set(reterr, ERR_RETRY, "slot \"%s\" is still in use by process %d of the source", slot, state.active_pid);
-    return err_hint(reterr, "stop the engine that reads it, or wait for wal_sender_timeout to pass");
+    return err_hint(reterr, "Stop the engine that reads it, or wait for wal_sender_timeout to pass");
 }

@@ -56,8 +56,10 @@ struct stream {
     int64_t ping_us;      /* when the server was asked to answer; 0: it is not */
     unsigned unclocked;   /* messages since the clock was read */
     unsigned short_waits; /* in a row */
-    bool received;        /* something came in since received_us was set */
-    bool unsent;          /* libpq holds bytes that the socket did not take */
+    char *unused;         /* room in the caller's arena that a skipped message left, good for this call only */
+    size_t unused_bytes;
+    bool received; /* something came in since received_us was set */
+    bool unsent;   /* libpq holds bytes that the socket did not take */
     bool ended;
 };
 
@@ -345,6 +347,16 @@ static void fill_item(const struct wal2json_item *decoded, uint64_t lsn, struct 
     }
 }
 
+/* Tables that nobody wants must not fill the arena while the caller waits for one that somebody does. */
+static char *room_for(struct stream *stream, size_t bytes, struct arena *arena)
+{
+    if (!stream->unused || stream->unused_bytes < bytes) {
+        stream->unused = arena_alloc(arena, bytes);
+        stream->unused_bytes = bytes;
+    }
+    return stream->unused;
+}
+
 static int on_data(struct stream *stream, const char *data, size_t len, struct arena *arena, struct stream_item *item,
                    struct err *reterr)
 {
@@ -362,7 +374,7 @@ static int on_data(struct stream *stream, const char *data, size_t len, struct a
 
     /* {"action":"B"… and "C" leave nothing behind, and come without end where nothing else does */
     bool small_one = size > 11 && size <= SMALL_MESSAGE_BYTES && (payload[11] == 'B' || payload[11] == 'C');
-    char *message = small_one ? small : arena_alloc(arena, size + WAL2JSON_PADDING);
+    char *message = small_one ? small : room_for(stream, size + WAL2JSON_PADDING, arena);
     memcpy(message, payload, size);
     memset(message + size, 0, WAL2JSON_PADDING);
     if (wal2json_decode(stream->decoder, message, size, arena, &decoded, reterr)) {
@@ -370,6 +382,8 @@ static int on_data(struct stream *stream, const char *data, size_t len, struct a
             reterr->lsn = lsn;
         return -1;
     }
+    if (decoded.action != WAL2JSON_SKIP && !small_one)
+        stream->unused = NULL;
     fill_item(&decoded, lsn, item);
     return 0;
 }
@@ -487,6 +501,7 @@ int stream_next(struct stream *stream, struct arena *arena, int timeout_ms, stru
                 struct err *reterr)
 {
     *ret_item = (struct stream_item){.event = STREAM_NONE};
+    stream->unused = NULL;
     int rc = take(stream, arena, ret_item, reterr);
     if (rc == 0) {
         if (consume(stream, reterr))

@@ -28,7 +28,10 @@ struct stream_options {
     size_t table_count;
     /* Called when a table is first met, or met with columns other than those of its relation: gives the relation
      * to decode into (it must live as long as the stream), or NULL for a table that nobody wants. -1 fails the
-     * stream (schema_mismatch: ERR_REFUSED). `why` is "new", "missing_column", "unknown_column" or "kind". */
+     * stream (schema_mismatch: ERR_REFUSED). `why` is "new", "missing_column", "unknown_column" or "kind".
+     * The answer decides: what it leaves in contradiction to the message is allowed until a relation of another
+     * shape is given. An unknown column is then dropped, a missing one ABSENT, a value of another kind its text. So
+     * a callback that minds must return -1. */
     int (*relation)(void *context, const char *schema, const char *table, const char *column, const char *why,
                     const struct relation **ret_relation, struct err *reterr);
     /* Is this column dropped at decode? (never:) Asked once a relation and column. */

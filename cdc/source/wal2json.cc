@@ -573,7 +573,7 @@ outcome join_key(const struct wal2json *decoder, const struct message *message)
             return contradiction(decoder, message, plan.name, "missing_column");
         err_set(message->reterr, ERR_REFUSED, "a change of table %s.%s does not hold its key column %s",
                 message->table->schema.c_str(), message->table->name.c_str(), relation->columns[relation->key[k]].name);
-        err_hint(message->reterr, "the table's replica identity was changed: put it back, or resync the table");
+        err_hint(message->reterr, "The table's replica identity was changed: put it back, or resync the table");
         return FAILED;
     }
     return DONE;

@@ -19,6 +19,7 @@
     "-c bytea_output=hex -c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3"           \
     " -c lc_monetary=C"
 #define ROWS_MAX 4096
+#define TABLES_MAX 64
 #define MARK "types_roundtrip"
 
 struct run {
@@ -171,6 +172,7 @@ static int run_all(struct run *run, const char *conninfo, const char *slot, cons
     static const char *const schemas[] = {"public"};
     struct pg_options options = {.side = SIDE, .conninfo = conninfo, .session = SESSION, .replication = true};
     struct stream_options streaming = {.conninfo = conninfo, .slot = slot, .relation = relation, .context = run};
+    const char *tables[2 * TABLES_MAX];
     PGconn *replication;
     struct stream *stream;
     char snapshot[64];
@@ -183,7 +185,14 @@ static int run_all(struct run *run, const char *conninfo, const char *slot, cons
     pg_close(replication);
     if (rc || pg_run(run->conn, SIDE, "running the script", script, reterr) ||
         pg_run(run->conn, SIDE, "marking the end", "SELECT pg_logical_emit_message(true, '" MARK "', '')", reterr) ||
-        pg_read_catalog(run->conn, SIDE, schemas, 1, &run->catalog, reterr) || stream_open(&streaming, &stream, reterr))
+        pg_read_catalog(run->conn, SIDE, schemas, 1, &run->catalog, reterr))
+        return -1;
+    streaming.tables = tables; /* all of them, for names have their own way into wal2json */
+    for (size_t i = 0; i < run->catalog->count && i < TABLES_MAX; i++) {
+        tables[2 * streaming.table_count] = run->catalog->relations[i].schema;
+        tables[2 * streaming.table_count++ + 1] = run->catalog->relations[i].name;
+    }
+    if (stream_open(&streaming, &stream, reterr))
         return -1;
     rc = follow(run, stream, reterr);
     stream_close(stream);
