@@ -10,7 +10,9 @@
 
 void check_add_err(struct check *check, const char *side, const char *code, const struct err *err)
 {
-    findings_add(&check->findings, FINDING_ERROR, side, code, err->hint, "%s", err->message);
+    size_t len = strlen(side);
+    bool named = strncmp(err->message, side, len) == 0 && err->message[len] == ':';
+    findings_add(&check->findings, FINDING_ERROR, side, code, err->hint, "%s", err->message + (named ? len + 2 : 0));
 }
 
 PGresult *check_query(struct check *check, bool source, const char *code, const char *sql, int param_count,

@@ -7,10 +7,12 @@
 #include "cdc/pg/pg.h"
 
 #define SIDE "position"
-#define AFRESH "run: pgrekey drop; empty the target tables; then take a new snapshot: pgrekey run"
+#define AFRESH "pgrekey drop; empty the target tables; then take a new snapshot: pgrekey run"
 
 static bool slot_is_ours(struct check *check)
 {
+    if (!check->slot_read || !check->slot.exists)
+        return false;
     const struct slot_state *slot = &check->slot;
     const char *name = check->settings->source_slot, *database = PQdb(check->source);
     if (!slot->logical)
@@ -33,7 +35,7 @@ static void check_health(struct check *check)
     const char *name = check->settings->source_slot;
     char text[32];
     if (strcmp(slot->wal_status, "lost") == 0) {
-        findings_add(&check->findings, FINDING_ERROR, SIDE, "slot_lost", AFRESH,
+        findings_add(&check->findings, FINDING_ERROR, SIDE, "slot_lost", "run: " AFRESH,
                      "slot %s is lost: the source removed WAL that it needed", name);
         return;
     }
@@ -55,11 +57,11 @@ static void check_health(struct check *check)
                      "slot %s is taken by session %d, and no engine of this pipeline runs", name, slot->active_pid);
 }
 
-static void check_record(struct check *check)
+static void check_record(struct check *check, bool ours)
 {
     const struct pipeline_report *report = check->report;
     const struct settings *settings = check->settings;
-    char ours[LSN_TEXT_MAX], theirs[LSN_TEXT_MAX];
+    char at[LSN_TEXT_MAX], confirmed[LSN_TEXT_MAX];
     if (report->exists && strcmp(report->slot, settings->source_slot) != 0)
         findings_add(&check->findings, FINDING_ERROR, SIDE, "slot_name",
                      "set source.slot to the recorded one, or name another pipeline",
@@ -68,7 +70,7 @@ static void check_record(struct check *check)
     if (report->position.paused)
         findings_add(&check->findings, FINDING_WARNING, SIDE, "paused", "mend what it names, then run: pgrekey resume",
                      "the pipeline is paused: %s", report->position.pause_reason);
-    if (report->position.state == PIPELINE_NEW && check->slot.exists)
+    if (report->position.state == PIPELINE_NEW && ours)
         findings_add(&check->findings, FINDING_ERROR, SIDE, "slot_unknown",
                      "run: pgrekey drop (where no other pipeline uses it), or choose another source.slot",
                      "slot %s exists already, but the target has no position for it", settings->source_slot);
@@ -78,16 +80,16 @@ static void check_record(struct check *check)
     if (report->position.state != PIPELINE_STREAMING)
         return;
     if (!check->slot.exists)
-        findings_add(&check->findings, FINDING_ERROR, SIDE, "slot_gone", AFRESH,
+        findings_add(&check->findings, FINDING_ERROR, SIDE, "slot_gone", "run: " AFRESH,
                      "slot %s is gone from the source: changes since the target's position may be lost",
                      settings->source_slot);
-    else if (check->slot.confirmed_lsn > report->position.lsn)
+    else if (ours && check->slot.confirmed_lsn > report->position.lsn)
         findings_add(&check->findings, FINDING_ERROR, SIDE, "position_behind",
                      "restore a newer backup of the target, or begin afresh: " AFRESH,
                      "the target's position %s lies behind slot %s, confirmed up to %s: the target was restored to an "
                      "older state, or somebody else used the slot",
-                     lsn_format(report->position.lsn, ours), settings->source_slot,
-                     lsn_format(check->slot.confirmed_lsn, theirs));
+                     lsn_format(report->position.lsn, at), settings->source_slot,
+                     lsn_format(check->slot.confirmed_lsn, confirmed));
 }
 
 /* Only a replication connection tells a plain role who the server is. */
@@ -107,7 +109,7 @@ static void check_identity(struct check *check)
                      check->settings->pipeline, known->database, known->system_identifier, now.database,
                      now.system_identifier);
     } else if (check->report->exists && known->timeline != now.timeline) {
-        findings_add(&check->findings, FINDING_ERROR, SIDE, "other_timeline", AFRESH,
+        findings_add(&check->findings, FINDING_ERROR, SIDE, "other_timeline", "run: " AFRESH,
                      "the source is on timeline %u, the position was taken on timeline %u: it was restored or failed "
                      "over, and before PostgreSQL 17 slots do not follow",
                      now.timeline, known->timeline);
@@ -115,14 +117,44 @@ static void check_identity(struct check *check)
     pg_close(conn);
 }
 
+/* What a changed mapping would mean for the rows that stand there already; `run` refuses it likewise. */
+static void check_fingerprint(struct check *check)
+{
+    static const char SQL[] = "SELECT fingerprint, identity_fingerprint FROM pgrekey.pipeline WHERE name = $1";
+    const struct mapping *mapping = &check->mapping;
+    char whole[FINGERPRINT_TEXT_MAX], identity[FINGERPRINT_TEXT_MAX];
+    const char *params[] = {check->settings->pipeline};
+    if (!check->report->exists || !mapping->source || !mapping->target || map_issues_have_errors(&mapping->issues))
+        return;
+    PGresult *result = check_query(check, false, "fingerprint", SQL, 1, params);
+    if (!result || PQntuples(result) != 1) {
+        PQclear(result);
+        return;
+    }
+    map_fingerprint(mapping->map, whole, identity);
+    if (strcmp(PQgetvalue(result, 0, 1), identity) != 0)
+        findings_add(
+            &check->findings, FINDING_ERROR, SIDE, "identity_changed", "bring them back, or begin afresh: " AFRESH,
+            "the mapping's namespace, entities or keys are not those that pipeline %s was begun with: the same "
+            "rows would get other identities",
+            check->settings->pipeline);
+    else if (strcmp(PQgetvalue(result, 0, 0), whole) != 0)
+        findings_add(&check->findings, FINDING_ERROR, SIDE, "mapping_changed",
+                     "bring the old one back, or begin afresh: " AFRESH,
+                     "the mapping is not the one that pipeline %s was begun with", check->settings->pipeline);
+    PQclear(result);
+}
+
 void check_slot(struct check *check)
 {
-    if (check->slot_read && check->slot.exists && slot_is_ours(check))
+    bool ours = slot_is_ours(check);
+    if (ours)
         check_health(check);
     if (!check->report || !check->report->initialised)
         return;
     if (check->slot_read)
-        check_record(check);
+        check_record(check, ours);
+    check_fingerprint(check);
     if (check->can_replicate)
         check_identity(check);
 }

@@ -14,7 +14,8 @@
 
 #define RELOAD "; SELECT pg_reload_conf();"
 
-/* One row: what the server is and allows. Settings are asked of pg_settings for their plain unit. */
+/* One row: what the server is and allows. Settings are asked of pg_settings where their plain unit is wanted, or where
+ * a plain role may not see them: then the row is missing, and asking outright would fail. */
 static const char SERVER_SQL[] =
     "WITH s AS (SELECT name, setting FROM pg_catalog.pg_settings) SELECT"
     " pg_catalog.current_setting('server_version'),"                                              /* 0 */
@@ -27,7 +28,7 @@ static const char SERVER_SQL[] =
     " (SELECT setting FROM s WHERE name = 'max_slot_wal_keep_size'),"                             /* 7, MB */
     " (SELECT setting::bigint FROM s WHERE name = 'wal_sender_timeout'),"                         /* 8, ms */
     " pg_catalog.current_setting('logical_decoding_work_mem', true),"                             /* 9 */
-    " pg_catalog.current_setting('output_plugin_libraries', true),"                               /* 10 */
+    " (SELECT setting FROM s WHERE name = 'output_plugin_libraries'),"                            /* 10 */
     " (SELECT count(*) FROM pg_catalog.pg_prepared_xacts),"                                       /* 11 */
     " pg_catalog.current_setting('rds.logical_replication', true),"                               /* 12 */
     " (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)," /* 13 */
@@ -327,22 +328,19 @@ static void check_select(struct check *check, const struct relation *const *rela
     buf_done(&grant);
 }
 
-/* Without an identity updates and deletes are not in the stream at all. */
+/* Tables without any identity are the binding's to refuse; here the way out stands in one line. */
 static void check_identity(struct check *check, const struct relation *relation)
 {
     struct buf remedy;
-    if (relation->key_count > 0)
+    if (relation->key_count > 0 || relation->pk_count == 0)
         return;
     buf_init(&remedy, REMEDY_MAX_BYTES);
     buf_puts(&remedy, "ALTER TABLE ");
     pg_put_qualified(&remedy, relation->schema, relation->name);
-    buf_puts(&remedy, relation->pk_count > 0 ? " REPLICA IDENTITY DEFAULT;"
-                                             : " ADD PRIMARY KEY (…); -- or REPLICA IDENTITY USING INDEX …");
+    buf_puts(&remedy, " REPLICA IDENTITY DEFAULT;");
     findings_add(&check->findings, FINDING_ERROR, SIDE, "replica_identity", buf_text(&remedy),
-                 relation->replident == 'f'
-                     ? "%s.%s has REPLICA IDENTITY FULL: its key is not told apart in the stream"
-                     : "%s.%s has no replica identity: its updates and deletes are not in the stream",
-                 relation->schema, relation->name);
+                 "%s.%s has a primary key, but REPLICA IDENTITY %s: its rows are not told by it in the stream",
+                 relation->schema, relation->name, relation->replident == 'f' ? "FULL" : "NOTHING");
     buf_done(&remedy);
 }
 
@@ -365,9 +363,13 @@ static void check_shapes(struct check *check, const struct relation *const *rela
                      "%zu table%s with REPLICA IDENTITY FULL (%s): not needed here, and each change of them carries "
                      "the whole old row",
                      full_count, full_count == 1 ? "" : "s", buf_text(&full));
-    findings_add(&check->findings, FINDING_INFO, SIDE, "size", NULL, "%zu mapped tables hold about %s rows in %s",
-                 count, progress_count(rows, rows_text, sizeof(rows_text)),
-                 progress_bytes(bytes, bytes_text, sizeof(bytes_text)));
+    progress_bytes(bytes, bytes_text, sizeof(bytes_text));
+    if (rows > 0)
+        findings_add(&check->findings, FINDING_INFO, SIDE, "size", NULL, "%zu mapped tables hold about %s rows in %s",
+                     count, progress_count(rows, rows_text, sizeof(rows_text)), bytes_text);
+    else
+        findings_add(&check->findings, FINDING_INFO, SIDE, "size", NULL,
+                     "%zu mapped tables hold %s (never analysed: rows unknown)", count, bytes_text);
     buf_done(&full);
 }
 

@@ -1,9 +1,11 @@
 /* The target's side of `pgrekey check`. */
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cdc/app/check.h"
 #include "cdc/app/progress.h"
+#include "cdc/base/clock.h"
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/schema.h"
 
@@ -11,6 +13,7 @@
 #define NAMES_SHOWN 8
 #define TEXT_MAX_BYTES 65536
 #define VERSION_MIN 120000
+#define POOLER_WAIT_US 5000000
 
 static const char SERVER_SQL[] =
     "SELECT pg_catalog.current_setting('server_version'),"                                      /* 0 */
@@ -44,38 +47,62 @@ static void check_server(struct check *check, const PGresult *server)
                  PQgetisnull(server, 0, 6) ? "none (not needed by row rules)" : PQgetvalue(server, 0, 6));
 }
 
-static long backend_pid(PGconn *conn, struct err *reterr)
+/* The server process behind a connection: 0 where the answer does not come in time (a pooler that has no session left
+ * lets us wait for ever), -1 where it fails. */
+static long backend_pid(PGconn *conn, const char *sql)
 {
-    PGresult *result;
-    if (pg_query(conn, SIDE, "asking for the session", "SELECT pg_catalog.pg_backend_pid()", 0, NULL, &result, reterr) <
-        0)
+    int64_t deadline_us = clock_mono_us() + POOLER_WAIT_US;
+    long pid = -1;
+    if (!PQsendQuery(conn, sql))
         return -1;
-    long pid = strtol(PQgetvalue(result, 0, 0), NULL, 10);
-    PQclear(result);
-    return pid;
+    for (;;) {
+        while (PQisBusy(conn)) {
+            int64_t left_us = deadline_us - clock_mono_us();
+            struct pollfd fd = {.fd = PQsocket(conn), .events = POLLIN};
+            if (left_us <= 0)
+                return 0;
+            if (poll(&fd, 1, (int)(left_us / 1000) + 1) > 0 && !PQconsumeInput(conn))
+                return -1;
+        }
+        PGresult *result = PQgetResult(conn);
+        if (!result)
+            return pid;
+        if (PQresultStatus(result) == PGRES_TUPLES_OK)
+            pid = strtol(PQgetvalue(result, 0, 0), NULL, 10);
+        PQclear(result);
+    }
 }
 
 /* A transaction pooler hands the session that is free to whoever begins: two clients then meet in one session, or one
  * client finds itself in another. */
 static void check_pooler(struct check *check)
 {
+    static const char
+        PID[] = "SELECT pg_catalog.pg_backend_pid()",
+        *const REMEDY =
+            "use the pooler's session mode (on Supabase: port 5432 of the pooler's host), or connect directly";
     struct err err = {0};
     PGconn *other = NULL;
-    long first = -1, theirs = -1, again = -1;
-    if (cli_open_target(check->cli, &other, &err) == 0) {
-        first = backend_pid(check->target, &err);
-        if (first > 0 && pg_run(other, SIDE, "beginning a transaction", "BEGIN", &err) == 0)
-            theirs = backend_pid(other, &err);
-        if (theirs > 0)
-            again = backend_pid(check->target, &err);
+    if (cli_open_target(check->cli, &other, &err) < 0) {
+        check_add_err(check, SIDE, "second_session", &err);
+        return;
     }
-    if (again < 0)
-        check_add_err(check, SIDE, "pooler", &err);
+    long first = backend_pid(check->target, PID),
+         theirs = backend_pid(other, "BEGIN; SELECT pg_catalog.pg_backend_pid()");
+    long again = theirs > 0 ? backend_pid(check->target, PID) : first;
+    pg_close(other); /* which also ends what `again` may be waiting for */
+    for (PGresult *rest; (rest = PQgetResult(check->target));)
+        PQclear(rest);
+    if (first < 0 || theirs < 0 || again < 0)
+        findings_add(&check->findings, FINDING_ERROR, SIDE, "second_session", REMEDY,
+                     "a second session could not be used beside the first");
+    else if (theirs == 0)
+        findings_add(&check->findings, FINDING_ERROR, SIDE, "second_session",
+                     "raise the pooler's pool size: the engine needs snapshot.workers + 2 sessions",
+                     "a second session is not served while the first is open");
     else if (first == theirs || first != again)
-        findings_add(&check->findings, FINDING_ERROR, SIDE, "pooler",
-                     "use the pooler's session mode (on Supabase: port 5432 of the pooler's host), or connect directly",
+        findings_add(&check->findings, FINDING_ERROR, SIDE, "pooler", REMEDY,
                      "the connection goes through a transaction pooler: locks and settings of a session do not hold");
-    pg_close(other);
 }
 
 static void check_schema_version(struct check *check)

@@ -109,8 +109,7 @@ static const struct command commands[] = {
     {.name = "quarantine retry",
      .arguments = "[ID...]",
      .summary = "try rows again, after the mapping or the data was mended",
-     .detail = "The running engine does it between two batches. A changed mapping takes effect when the engine is "
-               "started anew.",
+     .detail = "The running engine does it between two batches.",
      .exits = "0 done; 3 no engine runs, or it did not answer in time; 6 some of them failed again",
      .options = BIT(ALL) | BIT(RULE) | BIT(CATEGORY) | BIT(WAIT),
      .max_arguments = ARGUMENTS_ANY,

@@ -114,6 +114,23 @@ static void put_role(struct init *init)
     }
 }
 
+/* Whoever target.dsn logs in as acts by the role's rights; a superuser needs none. */
+static void put_membership(struct init *init)
+{
+    const char *role = init->cli->settings->target_role;
+    if (strcmp(init->user, role) == 0)
+        return;
+    buf_puts(&init->roles, "DO $init$ BEGIN\n    IF NOT pg_has_role(");
+    pg_put_literal(&init->roles, init->user);
+    buf_puts(&init->roles, ", ");
+    pg_put_literal(&init->roles, role);
+    buf_puts(&init->roles, ", 'member') THEN\n        GRANT ");
+    pg_put_ident(&init->roles, role);
+    buf_puts(&init->roles, " TO ");
+    pg_put_ident(&init->roles, init->user);
+    buf_puts(&init->roles, ";\n    END IF;\nEND $init$;\n");
+}
+
 static void put_sql(struct init *init)
 {
     const struct settings *settings = init->cli->settings;
@@ -125,13 +142,7 @@ static void put_sql(struct init *init)
     schema_put_tables(&init->tables);
     put_role(init);
     schema_put_roles(&init->roles, &options);
-    if (strcmp(init->user, settings->target_role) != 0) {
-        buf_puts(&init->roles, "GRANT ");
-        pg_put_ident(&init->roles, settings->target_role);
-        buf_puts(&init->roles, " TO ");
-        pg_put_ident(&init->roles, init->user);
-        buf_puts(&init->roles, ";\n");
-    }
+    put_membership(init);
 }
 
 /* --- running it --- */
@@ -201,6 +212,21 @@ static bool may_log_in(const struct init *init)
     return login;
 }
 
+/* Only said, never done: it is more than this program should take by itself. */
+static void note_row_security(const struct init *init)
+{
+    size_t secured = 0;
+    for (size_t i = 0; i < init->target_table_count; i++) {
+        const struct relation *relation =
+            catalog_find(init->mapping.target, init->target_tables[2 * i], init->target_tables[2 * i + 1]);
+        secured += relation && relation->row_security;
+    }
+    if (secured > 0)
+        printf(
+            "row level security stands on %zu of them; where %s is no superuser it needs: ALTER ROLE %s BYPASSRLS;\n",
+            secured, init->user, init->user);
+}
+
 static void report_text(const struct init *init)
 {
     const struct settings *settings = init->cli->settings;
@@ -208,13 +234,14 @@ static void report_text(const struct init *init)
     printf("schema pgrekey is there (version %d); role %s may write it and %zu target table%s\n", SCHEMA_VERSION,
            settings->target_role, init->target_table_count, init->target_table_count == 1 ? "" : "s");
     if (!same)
-        printf("%s, as whom target.dsn logs in, is a member of it\n", init->user);
+        printf("%s, as whom target.dsn logs in, acts by its rights\n", init->user);
     bool login = may_log_in(init);
     if (same && !login)
         printf("target.dsn logs in as %s, which may not log in yet: pgrekey init --login\n", settings->target_role);
     if (login)
         printf("where %s has no password yet: \\password %s in psql, and its file named by target.password_file\n",
                settings->target_role, settings->target_role);
+    note_row_security(init);
     if (init->refused_count == 0)
         return;
     printf("\n%sRefused by the host%s:\n", term_colour(stdout, TERM_YELLOW), term_colour(stdout, TERM_PLAIN));

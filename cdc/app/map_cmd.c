@@ -64,8 +64,9 @@ static void print_text(const struct map_check *check, bool errors)
         printf("%s%s: %d error%s%s", term_colour(stdout, TERM_RED), check->path, error_count,
                error_count == 1 ? "" : "s", term_colour(stdout, TERM_PLAIN));
     else
-        printf("%s%s: fine%s, %zu rules", term_colour(stdout, TERM_GREEN), check->path, term_colour(stdout, TERM_PLAIN),
-               map_rule_count(mapping->map));
+        printf("%s%s: fine%s, %zu rule%s", term_colour(stdout, TERM_GREEN), check->path,
+               term_colour(stdout, TERM_PLAIN), map_rule_count(mapping->map),
+               map_rule_count(mapping->map) == 1 ? "" : "s");
     if (warnings)
         printf(", %d warning%s", warnings, warnings == 1 ? "" : "s");
     printf("%s\n", check->source && check->target ? " (checked against both servers)"

@@ -13,6 +13,9 @@
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/quarantine.h"
 
+/* At once; a larger quarantine is discarded in several goes. */
+#define DISCARD_MAX 10000
+
 static int parse_id(const char *text, int64_t *ret_id, struct err *reterr)
 {
     char *end;
@@ -203,52 +206,83 @@ static int chosen(const struct command_line *line, int64_t **ret_ids, struct err
     return 0;
 }
 
-static int ask_engine(const struct cli *cli, const char *kind, const int64_t *ids)
+struct quarantine_ask {
+    const struct cli *cli;
+    PGconn *target;
+    struct pipeline_report *report;
+    int64_t *ids;
+    size_t id_count;
+};
+
+static int open_ask(struct quarantine_ask *ask, struct err *reterr)
 {
-    const struct command_line *line = cli->line;
-    struct err err = {0};
-    PGconn *target = NULL;
-    struct pipeline_report *report = NULL;
-    const struct request_ask ask = {
-        .kind = kind,
-        .ids = ids,
-        .id_count = line->argument_count,
-        .rule = line->values[OPT_RULE],
-        .category = line->values[OPT_CATEGORY],
-    };
-    int code;
-    if (cli_open_target(cli, &target, &err) < 0 || request_pipeline(cli, target, &report, &err) < 0)
-        code = cli_fail(cli->json, &err);
-    else
-        code = request_run(cli, target, report, &ask);
-    pipeline_report_free(report);
-    pg_close(target);
+    ask->id_count = ask->cli->line->argument_count;
+    return chosen(ask->cli->line, &ask->ids, reterr) < 0 || cli_open_target(ask->cli, &ask->target, reterr) < 0
+               ? -1
+               : request_pipeline(ask->cli, ask->target, &ask->report, reterr);
+}
+
+static int close_ask(struct quarantine_ask *ask, int code)
+{
+    free(ask->ids);
+    pipeline_report_free(ask->report);
+    pg_close(ask->target);
     return code;
+}
+
+static int run_ask(struct quarantine_ask *ask, const char *kind)
+{
+    const struct command_line *line = ask->cli->line;
+    const struct request_ask request = {
+        .kind = kind,
+        .ids = ask->ids,
+        .id_count = ask->id_count,
+        .rule = ask->ids ? NULL : line->values[OPT_RULE],
+        .category = ask->ids ? NULL : line->values[OPT_CATEGORY],
+    };
+    return request_run(ask->cli, ask->target, ask->report, &request);
 }
 
 int cmd_quarantine_retry(const struct cli *cli)
 {
     struct err err = {0};
-    int64_t *ids = NULL;
-    if (chosen(cli->line, &ids, &err) < 0)
-        return cli_fail(cli->json, &err);
-    int code = ask_engine(cli, "quarantine_retry", ids);
-    free(ids);
-    return code;
+    struct quarantine_ask ask = {.cli = cli};
+    if (open_ask(&ask, &err) < 0)
+        return close_ask(&ask, cli_fail(cli->json, &err));
+    return close_ask(&ask, run_ask(&ask, "quarantine_retry"));
+}
+
+/* What is given up is named one by one: an entry that comes in meanwhile is not among them. */
+static int collect_ids(struct quarantine_ask *ask, struct err *reterr)
+{
+    const struct command_line *line = ask->cli->line;
+    struct quarantine_entry *entries = NULL;
+    const struct quarantine_filter filter = {
+        .rule = line->values[OPT_RULE], .category = line->values[OPT_CATEGORY], .limit = DISCARD_MAX};
+    if (quarantine_list(ask->target, ask->cli->settings->pipeline, &filter, &entries, &ask->id_count, reterr) < 0)
+        return -1;
+    ask->ids = mem_zalloc(ask->id_count + 1, sizeof(*ask->ids));
+    for (size_t i = 0; i < ask->id_count; i++)
+        ask->ids[i] = entries[i].id;
+    quarantine_entries_free(entries, ask->id_count);
+    return 0;
 }
 
 int cmd_quarantine_discard(const struct cli *cli)
 {
     struct err err = {0};
-    int64_t *ids = NULL;
-    if (chosen(cli->line, &ids, &err) < 0)
-        return cli_fail(cli->json, &err);
-    int code = EXIT_OK;
-    /* a few named ones are meant; many at once are asked about */
-    if (ids || confirm(cli->line, "Give all these rows up until they change again?", &err))
-        code = ask_engine(cli, "quarantine_discard", ids);
-    else
-        code = cli_fail(cli->json, &err);
-    free(ids);
-    return code;
+    struct quarantine_ask ask = {.cli = cli};
+    char question[96];
+    if (open_ask(&ask, &err) < 0 || (!ask.ids && collect_ids(&ask, &err) < 0))
+        return close_ask(&ask, cli_fail(cli->json, &err));
+    if (ask.id_count == 0) {
+        printf(cli->json ? "{\"done\":true,\"result\":\"0 discarded\"}\n" : "nothing stands aside\n");
+        return close_ask(&ask, EXIT_OK);
+    }
+    snprintf(question, sizeof(question), "Give %zu row%s up until they change again?", ask.id_count,
+             ask.id_count == 1 ? "" : "s");
+    /* ids that were typed are meant; a crowd is asked about */
+    if (cli->line->argument_count == 0 && !confirm(cli->line, question, &err))
+        return close_ask(&ask, cli_fail(cli->json, &err));
+    return close_ask(&ask, run_ask(&ask, "quarantine_discard"));
 }

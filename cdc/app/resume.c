@@ -63,6 +63,13 @@ static int no_answer(const struct cli *cli, int64_t id, bool engine_running)
     return cli_fail(false, &err);
 }
 
+/* The engine did what it was asked, but rows stand aside still. */
+static bool some_failed(const struct request_outcome *outcome)
+{
+    long long resolved, failing;
+    return sscanf(outcome->result, "%lld resolved, %lld still failing", &resolved, &failing) == 2 && failing > 0;
+}
+
 int request_run(const struct cli *cli, PGconn *target, const struct pipeline_report *report,
                 const struct request_ask *ask)
 {
@@ -78,7 +85,7 @@ int request_run(const struct cli *cli, PGconn *target, const struct pipeline_rep
     if (!outcome.done)
         return no_answer(cli, id, report->engine_running);
     if (!outcome.failed)
-        return EXIT_OK;
+        return some_failed(&outcome) ? EXIT_FINDINGS : EXIT_OK;
     err_set(&err, ERR_CONFIG, "the engine could not do it: %s", outcome.result);
     cli_fail(false, &err);
     return EXIT_FINDINGS;

@@ -78,6 +78,10 @@ static void judge_slot(struct status *status)
                  "slot %s is gone from the source: changes since the position may be lost", name);
         return;
     }
+    if (!slot->logical || strcmp(slot->plugin, "wal2json") != 0) {
+        note(status, "choose another source.slot", "slot %s is not a logical slot of wal2json", name);
+        return;
+    }
     if (strcmp(slot->wal_status, "lost") == 0)
         note(status, "run: pgrekey drop, empty the target tables, then a new snapshot: pgrekey run",
              "slot %s is lost: the source removed WAL that it needed", name);

@@ -28,6 +28,16 @@ static enum term_colour colour_of(const struct status *status)
     }
 }
 
+/* The server's side stands before it already. */
+static void print_unreachable(const char *side, const struct err *err)
+{
+    size_t len = strlen(side);
+    bool named = strncmp(err->message, side, len) == 0 && err->message[len] == ':';
+    label(side);
+    printf("%s%s%s\n", term_colour(stdout, TERM_RED), err->message + (named ? len + 2 : 0),
+           term_colour(stdout, TERM_PLAIN));
+}
+
 static void print_head(const struct status *status)
 {
     const struct pipeline_report *report = status->report;
@@ -57,7 +67,7 @@ static void print_position(const struct status *status)
         printf(", written %s", report->updated_at);
     putchar('\n');
     label("behind");
-    printf("%s", status->has_lag_bytes ? progress_bytes((double)status->lag_bytes, text, sizeof(text)) : "? B");
+    printf("%s", status->has_lag_bytes ? progress_bytes((double)status->lag_bytes, text, sizeof(text)) : "unknown");
     if (status->has_lag_s)
         printf(", %s", progress_duration(status->lag_s, text, sizeof(text)));
     else
@@ -83,8 +93,7 @@ static void print_source(const struct status *status)
     const struct slot_state *slot = &status->slot;
     char text[32];
     if (status->source_err.class != ERR_NONE) {
-        label("source");
-        printf("%s%s%s\n", term_colour(stdout, TERM_RED), status->source_err.message, term_colour(stdout, TERM_PLAIN));
+        print_unreachable("source", &status->source_err);
         return;
     }
     label("slot");
@@ -176,10 +185,8 @@ static void print_rules(const struct status *status)
 void status_print(const struct status *status)
 {
     print_head(status);
-    if (status->target_err.class != ERR_NONE) {
-        label("target");
-        printf("%s%s%s\n", term_colour(stdout, TERM_RED), status->target_err.message, term_colour(stdout, TERM_PLAIN));
-    }
+    if (status->target_err.class != ERR_NONE)
+        print_unreachable("target", &status->target_err);
     print_position(status);
     print_snapshot(status);
     print_source(status);
