@@ -9,7 +9,7 @@
 /* Output text is what every value is carried as, so every source session prints it the same way. */
 #define SOURCE_SESSION                                                                                                 \
     "-c bytea_output=hex -c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 "          \
-    "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off"
+    "-c lc_monetary=C -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off"
 
 void binding_done(struct binding *binding)
 {

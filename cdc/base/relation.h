@@ -17,15 +17,15 @@ enum column_kind {
 struct column {
     char *name;
     uint32_t type_oid;
-    char *type; /* format_type(): "numeric(12,2)", "character varying(255)", "public.mood" */
+    char *type;      /* format_type(): "numeric(12,2)", "character varying(255)", "public.mood" */
     char *base_type; /* the same with domains resolved and without length: "integer", "text", "uuid" */
     enum column_kind kind;
     int attnum;
     bool not_null;
     bool has_default;
-    bool generated;     /* GENERATED ALWAYS AS (...) STORED: cannot be written */
-    bool identity_always; /* GENERATED ALWAYS AS IDENTITY */
-    bool toastable;     /* its value may be left out of an update when unchanged */
+    bool generated;          /* GENERATED ALWAYS AS (...) STORED: cannot be written */
+    bool identity_always;    /* GENERATED ALWAYS AS IDENTITY */
+    bool toastable;          /* its value may be left out of an update when unchanged */
     bool nonfinite_possible; /* float4, float8, numeric */
     bool read_nonfinite;     /* of a source: a null of the stream hides NaN or Infinity and is read by key; set by
                                 whoever binds a mapping to the catalogue, false as read */
@@ -52,23 +52,23 @@ struct foreign_key {
 struct relation {
     uint32_t oid;
     char *schema, *name;
-    char kind;     /* pg_class.relkind: r, p, v, f … */
+    char kind;      /* pg_class.relkind: r, p, v, f … */
     char replident; /* pg_class.relreplident: d, n, f, i */
     size_t column_count;
     struct column *columns; /* live columns in attnum order */
     size_t key_count;
-    uint16_t *key; /* replica identity: of the primary key (d) or the chosen index (i); none else */
+    uint16_t *key; /* replica identity: of the primary key (d, f) or the chosen index (i); none else */
     size_t pk_count;
     uint16_t *pk; /* primary key */
     size_t unique_count;
     struct unique_index *uniques;
     size_t fk_count;
     struct foreign_key *fks;
-    bool row_security;        /* relrowsecurity or relforcerowsecurity */
-    bool has_user_triggers;   /* enabled triggers that are not constraints' own */
-    bool any_nonfinite;       /* some column that a mapping reads is nonfinite_possible; set with read_nonfinite */
-    double estimated_rows;    /* reltuples, -1 where never analysed */
-    int64_t size_bytes;       /* of the heap */
+    bool row_security;      /* relrowsecurity or relforcerowsecurity */
+    bool has_user_triggers; /* enabled triggers that are not constraints' own */
+    bool any_nonfinite;     /* some column that a mapping reads is nonfinite_possible; set with read_nonfinite */
+    double estimated_rows;  /* reltuples, -1 where never analysed */
+    int64_t size_bytes;     /* of the heap */
 };
 
 /* Owns everything below it. */

@@ -57,11 +57,12 @@ static const char columns_sql[] =
     " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid" OF_RELATIONS " AND a.attnum > 0 AND NOT a.attisdropped" IN_ORDER
     ", a.attnum";
 
-/* usable: what PostgreSQL itself asks of an index before it serves as replica identity. */
+/* usable: what PostgreSQL itself asks of an index before it serves as replica identity. Under REPLICA IDENTITY FULL a
+ * change carries the whole old row, the primary key in it. */
 static const char indexes_sql[] =
     "SELECT c.oid, ic.relname, i.indisprimary, NOT i.indimmediate, i.indpred IS NOT NULL OR i.indexprs IS NOT NULL,"
     " i.indkey, i.indnkeyatts, i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND"
-    "  CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END"
+    "  CASE c.relreplident WHEN 'n' THEN false WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END"
     " FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid"
     " JOIN pg_catalog.pg_class c ON c.oid = i.indrelid" OF_RELATIONS " AND i.indisunique AND i.indislive" IN_ORDER
     ", i.indisprimary DESC, ic.relname COLLATE \"C\"";
