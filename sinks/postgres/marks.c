@@ -2,6 +2,14 @@
  * references that are NULL because their parent is not there. Where a rule has none, nobody asks. */
 #include "sinks/postgres/rowwork.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "sinks/postgres/parents.h"
+#include "sinks/postgres/rowmode.h"
+
+#define NOTED_MAX 4096
+
 int gone_find(struct pgsink *s, const struct rule *rule, const char *key, bool *ret_gone, struct err *reterr)
 {
     const char *params[] = {s->options.pipeline, rule->name, key};
@@ -70,4 +78,119 @@ int pending_remove(struct pgsink *s, const struct rule *rule, const char *key, c
                          "DELETE FROM pgrekey.pending_reference WHERE pipeline = $1 AND rule = $2 AND key = $3"
                          " AND ($4::text IS NULL OR column_name = $4)",
                          4, params, NULL, reterr);
+}
+
+/* --- references whose parent comes later in the same source transaction --- */
+
+void pending_forget(struct rowmode *rm)
+{
+    for (size_t i = 0; i < rm->noted_count; i++) {
+        free(rm->noted[i].key);
+        free(rm->noted[i].parent);
+    }
+    rm->noted_count = 0;
+}
+
+void rowmode_note_reference(struct pgsink *s, const struct rule *rule, const char *key, size_t column,
+                            const struct value *parent)
+{
+    struct rowmode *rm = s->rowmode;
+
+    if (rm->noted_count == NOTED_MAX)
+        return;
+    if (!rm->noted)
+        rm->noted = mem_alloc(NOTED_MAX * sizeof(*rm->noted));
+    rm->noted[rm->noted_count++] = (struct noted_reference){
+        .rule = rule, .column = column, .key = mem_strdup(key), .parent = mem_strdup(value_text(parent, &rm->arena))};
+}
+
+/* Does the note still stand? It does not where the row was written anew, deleted, or rolled back. */
+static int take_note(struct pgsink *s, const struct noted_reference *noted, bool *ret_stood, struct err *reterr)
+{
+    const char *params[] = {s->options.pipeline, noted->rule->name, noted->key,
+                            noted->rule->columns[noted->column].name, noted->parent};
+    PGresult *result;
+
+    if (session_query(s, "filling a reference",
+                      "DELETE FROM pgrekey.pending_reference WHERE pipeline = $1 AND rule = $2 AND key = $3"
+                      " AND column_name = $4 AND parent_id = $5 RETURNING 1",
+                      5, params, &result, reterr))
+        return -1;
+    *ret_stood = PQntuples(result) > 0;
+    PQclear(result);
+    return 0;
+}
+
+/* A delete of the key tells the locator without any other column. */
+static int locate_key(struct pgsink *s, const struct noted_reference *noted, const struct value **ret_locator,
+                      struct err *reterr)
+{
+    struct arena *arena = &s->rowmode->arena;
+    const struct standing key = {.rule = noted->rule, .key = noted->key, .op = CHANGE_DELETE, .image = "{}"};
+    struct change *change;
+    struct row *row;
+
+    *ret_locator = NULL;
+    if (quarantine_change(s, &key, arena, &change, reterr))
+        return -1;
+    if (!change || map_transform_rule(s->options.map, noted->rule, change, arena, &row, reterr))
+        return change ? -1 : 0;
+    *ret_locator = row->locator;
+    return 0;
+}
+
+static int fill(struct pgsink *s, const struct noted_reference *noted, struct err *reterr)
+{
+    struct target *target = &rule_state_of(s, noted->rule)->target;
+    const struct rule *rule = noted->rule;
+    struct work w = {.rule = rule, .target = target};
+    const struct value *locator;
+    int64_t affected;
+    bool stood;
+    struct buf sql;
+
+    arena_reset(&s->rowmode->arena, 0);
+    if (locate_key(s, noted, &locator, reterr))
+        return -1;
+    if (!locator)
+        return 0;
+    if (row_savepoint(s, reterr) || take_note(s, noted, &stood, reterr))
+        return -1;
+    if (!stood)
+        return 0;
+    const char **params = arena_zalloc(&s->rowmode->arena, rule->locator_count + 1, sizeof(*params));
+    params[0] = noted->parent;
+    buf_init(&sql, (size_t)1 << 20);
+    buf_printf(&sql, "UPDATE %s SET %s = $1", target->table, target->columns[noted->column]);
+    for (size_t i = 0; i < rule->locator_count; i++) {
+        params[i + 1] = value_text(&locator[i], &s->rowmode->arena);
+        buf_printf(&sql, "%s%s = $%zu", i ? " AND " : " WHERE ", target->columns[rule->locator[i]], i + 2);
+    }
+    /* Where the target refuses it, the note stands as before. */
+    enum written written = write_query(s, &w, buf_text(&sql), (int)rule->locator_count + 1, params, &affected, reterr);
+    buf_done(&sql);
+    return written == WRITE_FAILED ? -1 : 0;
+}
+
+int pending_fill(struct pgsink *s, struct err *reterr)
+{
+    struct rowmode *rm = s->rowmode;
+    struct parent_question *questions = mem_zalloc(rm->noted_count + 1, sizeof(*questions));
+    struct value *values = mem_zalloc(rm->noted_count + 1, sizeof(*values));
+    int failed;
+
+    for (size_t i = 0; i < rm->noted_count; i++) {
+        const char *parent = rm->noted[i].parent;
+        values[i] = (struct value){.text = parent, .len = (uint32_t)strlen(parent), .state = VALUE_TEXT};
+        questions[i] = (struct parent_question){.parent = rm->noted[i].rule->columns[rm->noted[i].column].parent,
+                                                .value = &values[i]};
+    }
+    failed = parents_ask_afresh(s, questions, rm->noted_count, reterr);
+    for (size_t i = 0; !failed && i < rm->noted_count; i++)
+        if (questions[i].found)
+            failed = fill(s, &rm->noted[i], reterr);
+    free(questions);
+    free(values);
+    pending_forget(rm);
+    return failed ? -1 : 0;
 }

@@ -1,7 +1,7 @@
 /* Rows of one source transaction that block one another: x and y swapped under a unique constraint that the source
  * checks at the end of the statement or of the transaction, and the target at once. Tried one by one, each waits for
  * the other for ever. So all of them let go of their unique values first, under one savepoint, and then are written;
- * unless all succeed, all is as it was.
+ * who is stuck for another reason is left out, and unless the rest succeeds, all is as it was.
  */
 #include "sinks/postgres/rowwork.h"
 
@@ -11,26 +11,7 @@
 #include "sinks/postgres/parents.h"
 
 #define GROUP_MAX 500
-
-static bool in_unique_index(const struct relation *relation, int column)
-{
-    for (size_t u = 0; u < relation->unique_count; u++)
-        for (size_t i = 0; i < relation->uniques[u].count && !relation->uniques[u].primary; i++)
-            if (relation->uniques[u].columns[i] == column)
-                return true;
-    return false;
-}
-
-/* What a unique column holds for a moment: NULL, or a text that nobody else has. NULL: neither is possible. */
-static const char *stand_in(const struct column *column)
-{
-    if (!column->not_null)
-        return "NULL";
-    if (strcmp(column->base_type, "text") == 0 || strcmp(column->base_type, "character varying") == 0 ||
-        strcmp(column->base_type, "citext") == 0)
-        return "left(md5(random()::text || ctid::text), 24)";
-    return NULL;
-}
+#define ROUNDS_MAX 16 /* left out one by one; more are not a swap */
 
 static int let_go(struct pgsink *s, const struct row *row, struct err *reterr)
 {
@@ -45,10 +26,10 @@ static int let_go(struct pgsink *s, const struct row *row, struct err *reterr)
     for (size_t i = 0; i < rule->column_count; i++) {
         int column = relation_column(target->relation, rule->columns[i].name);
         if (column < 0 || rule->columns[i].key || rule->columns[i].once || row->values[i].state == VALUE_ABSENT ||
-            !in_unique_index(target->relation, column) || !stand_in(&target->relation->columns[column]))
+            !unique_by_more_than_key(target->relation, column) || !unique_stand_in(&target->relation->columns[column]))
             continue;
         buf_printf(&sql, "%s%s = %s", count++ ? ", " : "", target->columns[i],
-                   stand_in(&target->relation->columns[column]));
+                   unique_stand_in(&target->relation->columns[column]));
     }
     for (size_t i = 0; i < rule->locator_count; i++) {
         params[i] = value_text(&row->locator[i], &s->rowmode->arena);
@@ -85,66 +66,108 @@ static int let_go_of_entry(struct pgsink *s, int64_t id, struct err *reterr)
     return row->op == ROW_UPSERT ? let_go(s, row, reterr) : 1;
 }
 
-static int try_group(struct pgsink *s, bool *ret_all, struct err *reterr)
-{
-    struct rowmode *rm = s->rowmode;
-    bool in_group[GROUP_MAX];
-    size_t group = 0;
+struct group {
+    int64_t ids[GROUP_MAX];
+    size_t count;
+};
 
-    *ret_all = false;
-    for (size_t i = 0; i < rm->aside_count; i++) {
-        int other = let_go_of_entry(s, rm->aside[i], reterr);
+static void drop(struct group *group, size_t at)
+{
+    group->count--;
+    memmove(&group->ids[at], &group->ids[at + 1], (group->count - at) * sizeof(*group->ids));
+}
+
+/* All let go, then all are written. *ret_stuck: the first one that fails even so; group->count where none does. */
+static int try_group(struct pgsink *s, struct group *group, size_t *ret_stuck, struct err *reterr)
+{
+    for (size_t i = 0; i < group->count;) {
+        int other = let_go_of_entry(s, group->ids[i], reterr);
+        *ret_stuck = i;
         if (other < 0)
             return -1;
-        in_group[i] = other == 0;
-        group += in_group[i];
+        if (other)
+            drop(group, i);
+        else
+            i++;
     }
-    if (group < 2)
-        return 0;
-    for (size_t i = 0; i < rm->aside_count; i++) {
+    for (size_t i = 0; i < group->count; i++) {
         bool resolved;
-        if (!in_group[i])
-            continue;
-        if (rowmode_again(s, rm->aside[i], &resolved, reterr))
+        *ret_stuck = i;
+        if (rowmode_again(s, group->ids[i], &resolved, reterr))
             return -1;
         if (!resolved)
             return 0;
     }
-    *ret_all = true;
+    *ret_stuck = group->count;
     return 0;
 }
 
-int rowmode_together(struct pgsink *s, struct err *reterr)
+static int undo(struct pgsink *s, const struct account *deltas, struct err *reterr)
+{
+    s->rowmode->savepoint = false;
+    for (size_t i = 0; i < s->rule_count; i++)
+        s->rules[i].delta = deltas[i];
+    parents_forget(s->parents);
+    return session_run(s, "going back to a savepoint", "ROLLBACK TO SAVEPOINT pgrekey_group", reterr);
+}
+
+/* Leaves out whoever is stuck for another reason, and tries with the rest. */
+static int try_groups(struct pgsink *s, struct group *group, const struct account *deltas, struct err *reterr)
+{
+    for (int round = 0; round < ROUNDS_MAX && group->count > 1; round++) {
+        struct err said = {0};
+        size_t stuck;
+        int failed = try_group(s, group, &stuck, &said);
+        if (failed && said.class != ERR_POISON) { /* else a stand-in was refused */
+            *reterr = said;
+            return -1;
+        }
+        if (!failed && stuck == group->count && group->count > 1)
+            return row_savepoint_end(s, reterr);
+        if (undo(s, deltas, reterr))
+            return -1;
+        if (stuck < group->count)
+            drop(group, stuck);
+    }
+    group->count = 0;
+    return undo(s, deltas, reterr);
+}
+
+static void forget_resolved(struct rowmode *rm, size_t from, const struct group *group)
+{
+    size_t kept = from;
+
+    for (size_t i = from; i < rm->aside_count; i++) {
+        bool resolved = false;
+        for (size_t j = 0; j < group->count && !resolved; j++)
+            resolved = group->ids[j] == rm->aside[i];
+        if (!resolved)
+            rm->aside[kept++] = rm->aside[i];
+    }
+    rm->aside_count = kept;
+}
+
+int rowmode_together(struct pgsink *s, size_t from, struct err *reterr)
 {
     struct rowmode *rm = s->rowmode;
-    bool all = false;
+    struct account *deltas;
+    struct group *group;
+    int failed;
 
-    if (rm->aside_count > GROUP_MAX)
+    if (rm->aside_count - from > GROUP_MAX)
         return 0;
-    struct account *deltas = mem_alloc(s->rule_count * sizeof(*deltas));
+    group = mem_zalloc(1, sizeof(*group));
+    group->count = rm->aside_count - from;
+    memcpy(group->ids, rm->aside + from, group->count * sizeof(*group->ids));
+    deltas = mem_alloc((s->rule_count + 1) * sizeof(*deltas));
     for (size_t i = 0; i < s->rule_count; i++)
         deltas[i] = s->rules[i].delta;
-
-    int failed = session_run(s, "setting a savepoint", "SAVEPOINT pgrekey_group", reterr);
-    if (!failed) {
-        struct err said = {0};
-        failed = try_group(s, &all, &said);
-        if (failed && said.class == ERR_POISON) /* a stand-in was refused */
-            failed = 0, all = false;
-        else if (failed)
-            *reterr = said;
-    }
-    if (!failed && all) {
-        failed = row_savepoint_end(s, reterr) ||
-                 session_run(s, "releasing a savepoint", "RELEASE SAVEPOINT pgrekey_group", reterr);
-    } else if (!failed) {
-        rm->savepoint = false;
-        for (size_t i = 0; i < s->rule_count; i++)
-            s->rules[i].delta = deltas[i];
-        parents_forget(s->parents);
-        failed = session_run(s, "going back to a savepoint",
-                             "ROLLBACK TO SAVEPOINT pgrekey_group; RELEASE SAVEPOINT pgrekey_group", reterr);
-    }
+    failed = session_run(s, "setting a savepoint", "SAVEPOINT pgrekey_group", reterr) ||
+             try_groups(s, group, deltas, reterr) ||
+             session_run(s, "releasing a savepoint", "RELEASE SAVEPOINT pgrekey_group", reterr);
+    if (!failed)
+        forget_resolved(rm, from, group);
     free(deltas);
+    free(group);
     return failed ? -1 : 0;
 }

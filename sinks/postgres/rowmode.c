@@ -34,6 +34,8 @@ void rowmode_close(struct pgsink *s)
         return;
     arena_done(&s->rowmode->arena);
     blocked_done(&s->rowmode->blocked);
+    pending_forget(s->rowmode);
+    free(s->rowmode->noted);
     free(s->rowmode->aside);
     free(s->rowmode);
     s->rowmode = NULL;
@@ -43,8 +45,9 @@ void rowmode_end(struct pgsink *s, bool committed)
 {
     (void)committed;
     s->rowmode->savepoint = false;
-    s->rowmode->aside_count = 0;
+    s->rowmode->aside_count = s->rowmode->aside_from = 0;
     s->rowmode->xid = 0;
+    pending_forget(s->rowmode);
     arena_reset(&s->rowmode->arena, ARENA_KEEP_BYTES);
 }
 
@@ -272,6 +275,8 @@ static int settle_marks(struct pgsink *s, const struct work *w, enum row_op op, 
         return -1;
     if (w->stays)
         return gone_put(s, w->rule, before, reterr);
+    if (op == ROW_EXCLUDE && w->born) /* a new row that has none here: what an older one left stays marked */
+        return 0;
     return w->gone ? gone_remove(s, w->rule, before, reterr) : 0;
 }
 
@@ -326,15 +331,15 @@ static int after_refused(struct pgsink *s, struct work *w, const struct row *row
     return 0;
 }
 
-/* The source row is gone already. A changed key still ends the old one; what the new one counts for is what its
- * delete, which is on the way, will take it to have been. */
+/* The source row is gone already. A changed key still ends the old one; what the new one, or a row that was born,
+ * counts for is what its delete, which is on the way, will take it to have been. */
 static int after_skipped(struct pgsink *s, struct work *w, struct err *reterr)
 {
-    if (!w->old_key)
+    if (!w->old_key && (!w->born || w->entry))
         return 0;
-    if (w->old_locator && drop_old(s, w, reterr))
+    if (w->old_key && w->old_locator && drop_old(s, w, reterr))
         return -1;
-    if (resolve_entries(s, w, reterr) || gone_remove(s, w->rule, w->old_key, reterr))
+    if (w->old_key && (resolve_entries(s, w, reterr) || gone_remove(s, w->rule, w->old_key, reterr)))
         return -1;
     settle(s, w, w->rule->may_exclude ? EVENT_NOT_WANTED : EVENT_APPLIED);
     return 0;
@@ -430,16 +435,16 @@ int rowmode_again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *
     return work_through(s, &w, row, ret_resolved, reterr);
 }
 
-/* Tries all that stands aside, again and again while something moves. */
-static int try_aside(struct pgsink *s, struct err *reterr)
+/* Tries what stands aside from `from` on, again and again while something moves. */
+static int try_aside(struct pgsink *s, size_t from, struct err *reterr)
 {
     struct rowmode *rm = s->rowmode;
     bool moved = true;
 
-    while (moved && rm->aside_count) {
-        size_t kept = 0, count = rm->aside_count;
+    while (moved && rm->aside_count > from) {
+        size_t kept = from, count = rm->aside_count;
         moved = false;
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = from; i < count; i++) {
             bool resolved;
             if (rowmode_again(s, rm->aside[i], &resolved, reterr))
                 return -1;
@@ -450,34 +455,60 @@ static int try_aside(struct pgsink *s, struct err *reterr)
         }
         rm->aside_count = kept;
     }
+    return row_savepoint_end(s, reterr);
+}
+
+static int try_all_ways(struct pgsink *s, size_t from, struct err *reterr)
+{
+    struct rowmode *rm = s->rowmode;
+    size_t before;
+
+    if (try_aside(s, from, reterr))
+        return -1;
+    before = rm->aside_count;
+    if (before - from < 2)
+        return 0;
+    if (rowmode_together(s, from, reterr))
+        return -1;
+    return rm->aside_count < before ? try_aside(s, from, reterr) : 0;
+}
+
+/* The end of a source transaction: its own rows. What still stands aside is looked at once more at the end of the
+ * batch, for sets of rows take a batch's transactions together, and so their order is not the source's. */
+static int end_of_transaction(struct pgsink *s, struct err *reterr)
+{
+    struct rowmode *rm = s->rowmode;
+
+    if (try_all_ways(s, rm->aside_from, reterr))
+        return -1;
+    rm->aside_from = rm->aside_count;
     return 0;
 }
 
-/* The end of a source transaction. What then still stands aside has failed. */
-static int end_of_transaction(struct pgsink *s, struct err *reterr)
+static int count_failures(struct pgsink *s, struct err *reterr)
 {
     struct rowmode *rm = s->rowmode;
     int64_t failures, waiting;
 
-    if (rm->aside_count == 0)
-        return 0;
-    if (try_aside(s, reterr) || row_savepoint_end(s, reterr))
+    if (quarantine_count_failures(s, rm->aside, rm->aside_count, &failures, &waiting, reterr))
         return -1;
-    if (rm->aside_count > 1 && rowmode_together(s, reterr))
-        return -1;
-    if (rm->aside_count && quarantine_count_failures(s, rm->aside, rm->aside_count, &failures, &waiting, reterr))
-        return -1;
-    if (rm->aside_count) {
-        s->figures.quarantined += (uint64_t)(failures + waiting);
-        breaker_count(s->breaker, 0, (uint64_t)failures);
-    }
-    rm->aside_count = 0;
+    s->figures.quarantined += (uint64_t)(failures + waiting);
+    breaker_count(s->breaker, 0, (uint64_t)failures);
+    rm->aside_count = rm->aside_from = 0;
     return 0;
 }
 
 int rowmode_finish(struct pgsink *s, struct err *reterr)
 {
-    return end_of_transaction(s, reterr);
+    struct rowmode *rm = s->rowmode;
+
+    if (end_of_transaction(s, reterr))
+        return -1;
+    if (rm->aside_count && try_all_ways(s, 0, reterr))
+        return -1;
+    if (rm->noted_count && (pending_fill(s, reterr) || row_savepoint_end(s, reterr)))
+        return -1;
+    return rm->aside_count ? count_failures(s, reterr) : 0;
 }
 
 int rowmode_apply(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr)

@@ -23,16 +23,26 @@ static void put_where_old(struct buf *sql, const struct work *w, const char *ali
     }
 }
 
-static bool is_unique(const struct relation *relation, int column)
+bool unique_by_more_than_key(const struct relation *relation, int column)
 {
     for (size_t u = 0; u < relation->unique_count; u++)
-        for (size_t i = 0; i < relation->uniques[u].count; i++)
+        for (size_t i = 0; i < relation->uniques[u].count && !relation->uniques[u].primary; i++)
             if (relation->uniques[u].columns[i] == column)
                 return true;
     return false;
 }
 
-/* The copy brings the old row's unique values with it: where they may be NULL, the old one lets go of them. */
+const char *unique_stand_in(const struct column *column)
+{
+    if (!column->not_null)
+        return "NULL";
+    if (strcmp(column->base_type, "text") == 0 || strcmp(column->base_type, "character varying") == 0 ||
+        strcmp(column->base_type, "citext") == 0)
+        return "left(md5(random()::text || ctid::text), 24)";
+    return NULL;
+}
+
+/* The copy brings the old row's unique values with it, so the old one lets go of them until it is deleted. */
 static enum written release_unique(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
 {
     const char **params = arena_zalloc(&s->rowmode->arena, w->rule->locator_count, sizeof(*params));
@@ -45,10 +55,12 @@ static enum written release_unique(struct pgsink *s, struct work *w, const struc
     buf_printf(&sql, "UPDATE %s SET ", w->target->table);
     for (size_t i = 0; i < w->rule->column_count; i++) {
         int column = relation_column(w->target->relation, w->rule->columns[i].name);
-        if (row->values[i].state != VALUE_TEXT || w->rule->columns[i].key || column < 0 ||
-            w->target->relation->columns[column].not_null || !is_unique(w->target->relation, column))
+        if (row->values[i].state != VALUE_TEXT || w->rule->columns[i].key || w->rule->columns[i].once || column < 0 ||
+            !unique_by_more_than_key(w->target->relation, column) ||
+            !unique_stand_in(&w->target->relation->columns[column]))
             continue;
-        buf_printf(&sql, "%s%s = NULL", released++ ? ", " : "", w->target->columns[i]);
+        buf_printf(&sql, "%s%s = %s", released++ ? ", " : "", w->target->columns[i],
+                   unique_stand_in(&w->target->relation->columns[column]));
     }
     put_where_old(&sql, w, "", params, &count, &s->rowmode->arena);
     if (released)

@@ -20,15 +20,27 @@
 #include "sinks/postgres/quarantine_store.h"
 #include "sinks/postgres/session.h"
 
+struct parent_question;
+
 struct rowmode {
     struct arena arena; /* of the row at hand */
     bool savepoint;     /* ours is set */
     uint32_t xid;       /* of the source transaction at hand */
-    /* Entries that this source transaction put, or whose blocker it touched: tried again at its end. Bounded; what
-     * is beyond waits for its automatic retry. */
+    /* Entries that this batch put, or whose blocker it touched: tried again at the end of their source transaction and
+     * of the batch. Bounded; what is beyond waits for its automatic retry. */
     int64_t *aside;
     size_t aside_count;
+    size_t aside_from; /* those before are of earlier source transactions of the batch */
     struct blocked blocked;
+    /* References that this source transaction left NULL: their parent may come before it ends. Bounded as well. */
+    struct noted_reference *noted;
+    size_t noted_count;
+};
+
+struct noted_reference {
+    const struct rule *rule;
+    size_t column; /* of the rule */
+    char *key, *parent;
 };
 
 /* How writing a row went. -1 is an error of ours, as everywhere. */
@@ -54,6 +66,10 @@ struct work {
     struct standing *entry;  /* of the key before the change */
     struct standing *at_new; /* of the key after it, where that is another */
     bool gone;               /* the key before the change is marked in pgrekey.gone */
+
+    struct parent_question *questions; /* about the row's parents, and the columns they stand in */
+    size_t *question_columns;
+    size_t question_count;
 
     bool reopened;  /* the target row stood as one that is gone, and is taken up again */
     bool existed;   /* its target row stood before */
@@ -89,6 +105,10 @@ enum written write_whole(struct pgsink *s, struct work *w, const struct row *row
 /* Is the index that refused the row over nothing but columns of the key or the locator? */
 bool refused_by_key(const struct work *w);
 const struct unique_index *refused_by(const struct work *w);
+/* Is the column in some unique index but the primary key? And what it can hold for a moment, as SQL: NULL, or a text
+ * that nobody else has; NULL where neither is possible. */
+bool unique_by_more_than_key(const struct relation *relation, int column);
+const char *unique_stand_in(const struct column *column);
 const char *value_text(const struct value *value, struct arena *arena); /* NULL for NULL and ABSENT */
 
 /* --- marks beside the rows --- */
@@ -101,6 +121,10 @@ int pending_put(struct pgsink *s, const struct rule *rule, const char *key, cons
 int pending_remove(struct pgsink *s, const struct rule *rule, const char *key, const char *column_or_null,
                    struct err *reterr) MUST_CHECK;
 
+/* Fills the references of this source transaction whose parent has come. */
+int pending_fill(struct pgsink *s, struct err *reterr) MUST_CHECK;
+void pending_forget(struct rowmode *rm);
+
 /* --- orchestration --- */
 /* Tries the entry again inside the open transaction. *ret_resolved: it stands no longer. Nothing happens where it
  * already does not. */
@@ -108,9 +132,9 @@ int rowmode_again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *
 /* Adds the difference that an event makes to a key's account. */
 void account_settle(struct pgsink *s, const struct rule *rule, enum account_state from, enum account_event event,
                     int removed);
-/* Entries of one source transaction that may block one another (values swapped between rows): all let go of their
+/* Entries that stand aside, `from` on, and may block one another (values swapped between rows): all let go of their
  * unique values, then all are written. Either all are resolved, and none is left aside, or nothing happens. */
-int rowmode_together(struct pgsink *s, struct err *reterr) MUST_CHECK;
+int rowmode_together(struct pgsink *s, size_t from, struct err *reterr) MUST_CHECK;
 int rowmode_truncate(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr) MUST_CHECK;
 
 #endif

@@ -15,6 +15,7 @@
 
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/refusal.h"
+#include "sinks/postgres/rowmode.h"
 
 /* --- savepoints --- */
 
@@ -197,6 +198,26 @@ static const char *identity_key(const struct rule *rule, const struct value *loc
     return source_key(&change, arena);
 }
 
+/* A source key that was used before, for another pair: the row kept of that one lets go of the key. */
+static enum written release_identity(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
+{
+    const char **params = arena_zalloc(&s->rowmode->arena, w->rule->locator_count, sizeof(*params));
+    int64_t affected;
+    struct buf sql;
+
+    buf_init(&sql, (size_t)1 << 20);
+    buf_printf(&sql, "UPDATE %s SET ", w->target->table);
+    for (size_t i = 0; i < w->rule->locator_count; i++)
+        buf_printf(&sql, "%s%s = NULL", i ? ", " : "", w->target->columns[w->rule->locator[i]]);
+    for (size_t i = 0; i < w->rule->locator_count; i++) {
+        params[i] = value_text(&row->locator[i], &s->rowmode->arena);
+        buf_printf(&sql, "%s%s = $%zu", i ? " AND " : " WHERE ", w->target->columns[w->rule->locator[i]], i + 1);
+    }
+    enum written written = write_query(s, w, buf_text(&sql), (int)w->rule->locator_count, params, &affected, reterr);
+    buf_done(&sql);
+    return written;
+}
+
 /* The pair that the row wants is taken. Its holder's source row may be gone and the target row have been kept: then it
  * is opened again for this one. Else two living rows want one key. */
 static enum written reopen(struct pgsink *s, struct work *w, const struct row *row, const struct value *holder,
@@ -215,7 +236,9 @@ static enum written reopen(struct pgsink *s, struct work *w, const struct row *r
     }
     if (row->partial)
         return WRITE_NEEDS_ROW;
-    enum written written = write_execute(s, w, TARGET_MOVE, row, holder, &affected, reterr);
+    enum written written = w->gone ? release_identity(s, w, row, reterr) : WRITE_DONE;
+    if (written == WRITE_DONE)
+        written = write_execute(s, w, TARGET_MOVE, row, holder, &affected, reterr);
     if (written == WRITE_DONE && gone_remove(s, w->rule, key, reterr))
         return WRITE_FAILED;
     w->reopened = true;
@@ -263,20 +286,33 @@ static size_t put_questions(const struct row *row, struct parent_question *quest
     return count;
 }
 
-/* Notes what the row's references are waiting for; forgets what its columns waited for before. */
-static int note_references(struct pgsink *s, struct work *w, const struct row *row,
-                           const struct parent_question *questions, const size_t *columns, size_t count,
-                           struct err *reterr)
+/* Notes what the row's references are waiting for; forgets what its columns waited for before. Comes after the write,
+ * which may go back to its savepoint on the way. */
+static int note_references(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
 {
     for (size_t i = 0; i < row->rule->column_count; i++)
         if (row->rule->columns[i].parent && row->values[i].state != VALUE_ABSENT &&
             pending_remove(s, w->rule, w->key, row->rule->columns[i].name, reterr))
             return -1;
-    for (size_t i = 0; i < count; i++)
-        if (!questions[i].found &&
-            pending_put(s, w->rule, w->key, &row->rule->columns[columns[i]], questions[i].value, reterr))
+    for (size_t i = 0; i < w->question_count; i++) {
+        size_t column = w->question_columns[i];
+        if (w->questions[i].found)
+            continue;
+        if (pending_put(s, w->rule, w->key, &row->rule->columns[column], w->questions[i].value, reterr))
             return -1;
+        rowmode_note_reference(s, w->rule, w->key, column, w->questions[i].value);
+    }
     return 0;
+}
+
+static struct row *copy_row(const struct row *row, struct arena *arena)
+{
+    struct row *copy = arena_alloc(arena, sizeof(*copy));
+
+    *copy = *row;
+    copy->values = arena_alloc(arena, row->rule->column_count * sizeof(*copy->values));
+    memcpy(copy->values, row->values, row->rule->column_count * sizeof(*copy->values));
+    return copy;
 }
 
 /* A missing required parent refuses the row; a missing optional one becomes NULL in the copy that *ret_row is then. */
@@ -284,18 +320,17 @@ static enum written check_parents(struct pgsink *s, struct work *w, const struct
                                   struct err *reterr)
 {
     struct arena *arena = &s->rowmode->arena;
-    size_t column_count = row->rule->column_count;
-    struct parent_question *questions = arena_zalloc(arena, column_count, sizeof(*questions));
-    size_t *columns = arena_zalloc(arena, column_count, sizeof(*columns));
-    size_t count = put_questions(row, questions, columns);
     struct row *copy = NULL;
 
     *ret_row = row;
-    if (count && parents_ask_afresh(s, questions, count, reterr))
+    w->questions = arena_zalloc(arena, row->rule->column_count, sizeof(*w->questions));
+    w->question_columns = arena_zalloc(arena, row->rule->column_count, sizeof(*w->question_columns));
+    w->question_count = put_questions(row, w->questions, w->question_columns);
+    if (w->question_count && parents_ask_afresh(s, w->questions, w->question_count, reterr))
         return WRITE_FAILED;
-    for (size_t i = 0; i < count; i++) {
-        const struct rule_column *column = &row->rule->columns[columns[i]];
-        if (questions[i].found)
+    for (size_t i = 0; i < w->question_count; i++) {
+        const struct rule_column *column = &row->rule->columns[w->question_columns[i]];
+        if (w->questions[i].found)
             continue;
         if (column->required) {
             w->refusal = (struct refusal){.category = CATEGORY_ORPHAN_REFERENCE,
@@ -303,16 +338,12 @@ static enum written check_parents(struct pgsink *s, struct work *w, const struct
                                           .reason = "its required parent is not there"};
             return WRITE_REFUSED;
         }
-        if (!copy) {
-            copy = arena_alloc(arena, sizeof(*copy));
-            *copy = *row;
-            copy->values = arena_alloc(arena, column_count * sizeof(*copy->values));
-            memcpy(copy->values, row->values, column_count * sizeof(*copy->values));
-            *ret_row = copy;
-        }
-        copy->values[columns[i]] = (struct value){.state = VALUE_NULL};
+        if (!copy)
+            copy = copy_row(row, arena);
+        copy->values[w->question_columns[i]] = (struct value){.state = VALUE_NULL};
+        *ret_row = copy;
     }
-    return note_references(s, w, row, questions, columns, count, reterr) ? WRITE_FAILED : WRITE_DONE;
+    return WRITE_DONE;
 }
 
 /* --- upsert --- */
@@ -383,13 +414,15 @@ enum written write_upsert(struct pgsink *s, struct work *w, const struct row *ro
         written = write_move(s, w, checked, reterr);
         if (written == WRITE_REFUSED && !w->refusal.blocked_by)
             written = look_at_holder(s, w, checked, reterr);
-    } else if (w->born && w->rule->locator_is_key && w->target->can_upsert) {
+    } else if (w->born && !checked->partial && w->rule->locator_is_key && w->target->can_upsert) {
         written = write_whole(s, w, checked, reterr);
     } else {
         written = write_in_place(s, w, checked, reterr);
     }
     if (written == WRITE_DONE && w->reopened && w->rule->on_delete == DELETE_SET)
-        return undo_set(s, w, row->locator, reterr);
+        written = undo_set(s, w, row->locator, reterr);
+    if (written == WRITE_DONE && note_references(s, w, row, reterr))
+        return WRITE_FAILED;
     return written;
 }
 

@@ -128,6 +128,8 @@ static struct value *cells(struct world *w, const PGresult *result, int row, siz
 
 static PGresult *ask_source(struct world *w, const char *sql)
 {
+    if (getenv("PGREKEY_TEST_TRACE"))
+        print_message("%u: %s\n", w->xid, sql);
     PGresult *result = PQexec(w->source, sql);
     if (PQresultStatus(result) != PGRES_TUPLES_OK)
         fail_msg("%s: %s", sql, PQresultErrorMessage(result));
@@ -300,6 +302,8 @@ bool world_commit(struct world *w)
     bool good = PQresultStatus(result) == PGRES_COMMAND_OK && strcmp(PQcmdStatus(result), "COMMIT") == 0;
     PQclear(result);
     w->in_transaction = false;
+    if (getenv("PGREKEY_TEST_TRACE"))
+        print_message("%u: %s\n", w->xid, good ? "COMMIT" : "ROLLBACK");
     if (!good)
         w->batch.row_count = w->first_row;
     batch_add_mark(&w->batch, w->lsn, 0, w->xid);
