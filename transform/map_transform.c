@@ -129,12 +129,16 @@ static int make_value(struct run *run, size_t i, struct value *value)
     } else {
         switch (expr_eval(program->value, &run->env, value)) {
         case EXPR_OK: break;
-        case EXPR_NEEDS_COLUMN: return 1;
+        case EXPR_NEEDS_COLUMN:
+            if (!run->change->gone)
+                return 1;
+            *value = (struct value){.state = VALUE_ABSENT};
+            break;
         case EXPR_REJECT: reject(run, column->name, run->env.category, run->env.reason); return 0;
         }
     }
     if (value->state == VALUE_ABSENT && column->key) {
-        if (!run->change->completed)
+        if (!run->change->completed && !run->change->gone)
             return 1;
         value->state = VALUE_NULL;
     }
@@ -181,7 +185,11 @@ static int map_living_row(struct run *run)
     if (run->program->when) {
         switch (expr_test(run->program->when, &run->env, &wanted)) {
         case EXPR_OK: break;
-        case EXPR_NEEDS_COLUMN: return 1;
+        case EXPR_NEEDS_COLUMN:
+            if (!run->change->gone)
+                return 1;
+            wanted = true; /* unknown: a row that stands follows the change, the next one decides */
+            break;
         case EXPR_REJECT: reject(run, NULL, run->env.category, run->env.reason); return 0;
         }
     }

@@ -44,6 +44,16 @@ int complete_for_transform(struct engine *engine, struct change *change, struct 
     return 0;
 }
 
+/* The row is gone, or under another key: what stood in these columns is unknown. */
+static void forget_nonfinite(struct change *change)
+{
+    const struct relation *relation = change->relation;
+    change->gone = true;
+    for (size_t i = 0; i < relation->column_count; i++)
+        if (change->columns[i].state == VALUE_NULL && relation->columns[i].read_nonfinite)
+            change->columns[i] = (struct value){.state = VALUE_ABSENT};
+}
+
 /* wal2json writes NaN and the infinities as null. In a NOT NULL column null can mean nothing else; elsewhere the
  * mapping says where to expect them (column->read_nonfinite, set by the binding). Any other null is taken as NULL,
  * and said so once a column. */
@@ -63,7 +73,10 @@ int complete_nonfinite(struct engine *engine, struct change *change, struct aren
         if (open_reader(engine, "rows", &engine->receiver_conn, reterr) != 0)
             return -1;
         engine->completed_from_source++;
-        return row_read_by_key(engine->receiver_conn, change, true, engine_never, engine, arena, reterr) < 0 ? -1 : 0;
+        int found = row_read_by_key(engine->receiver_conn, change, true, engine_never, engine, arena, reterr);
+        if (found == 0)
+            forget_nonfinite(change);
+        return found < 0 ? -1 : 0;
     }
     return 0;
 }

@@ -113,22 +113,39 @@ static int wait_for_applier(struct receiver *r, struct err *reterr)
 
 /* --- what comes in --- */
 
+static bool lacks_columns(const struct change *change)
+{
+    for (size_t i = 0; change->columns && i < change->relation->column_count; i++)
+        if (change->columns[i].state == VALUE_ABSENT)
+            return true;
+    return false;
+}
+
+static int complete(struct receiver *r, struct change *change, struct err *reterr)
+{
+    bool gone = false;
+    if (complete_for_transform(r->engine, change, &r->handover->filling->arena, &gone, reterr) != 0)
+        return -1;
+    change->gone = gone;
+    change->completed = !gone;
+    return 0;
+}
+
+/* A row whose key changed is always read whole: what was read for it under the old key may have been the row that has
+ * taken that key since. */
 static int add_rows(struct receiver *r, struct change *change, struct err *reterr)
 {
     struct engine *engine = r->engine;
     struct batch *batch = r->handover->filling;
     struct row **rows = NULL;
     size_t count = 0;
+    if (change->key_changed && lacks_columns(change) && complete(r, change, reterr) != 0)
+        return -1;
     int outcome = map_transform(engine->binding.map, change, &batch->arena, &rows, &count, reterr);
-    if (outcome == 1) {
-        bool gone = false;
-        if (complete_for_transform(engine, change, &batch->arena, &gone, reterr) != 0)
-            return -1;
-        if (gone)
-            return 0; /* its delete is on the way; until then the last version stands */
-        change->completed = true;
+    if (outcome == 1 && complete(r, change, reterr) != 0)
+        return -1;
+    if (outcome == 1)
         outcome = map_transform(engine->binding.map, change, &batch->arena, &rows, &count, reterr);
-    }
     if (outcome < 0)
         return -1;
     if (outcome > 0)

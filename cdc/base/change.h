@@ -34,8 +34,10 @@ enum change_op {
 
 struct change {
     enum change_op op;
-    bool key_changed;    /* an update whose identity differs from the new key */
-    bool completed;      /* absent values were read from the source by key */
+    bool key_changed; /* an update whose identity differs from the new key */
+    bool completed;   /* absent values were read from the source by key */
+    bool gone;        /* they were looked for, but no row has this key any more: what is absent stays unknown, and
+                         later changes (a delete, another key) settle what it meant */
     const struct relation *relation;
     struct value *columns;  /* relation->column_count; NULL for delete and truncate */
     struct value *identity; /* relation->key_count, in key order: the OLD key of an update or delete, the

@@ -9,8 +9,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cdc/base/buf.h"
+#include "cdc/base/clock.h"
 #include "cdc/pg/pg.h"
 
 #define SIDE "source"
@@ -18,6 +20,8 @@
 #define SAMPLES_PER_RANGE 200.0
 #define SAMPLES_MIN 20000.0
 #define ROW_BYTES_GUESS 200.0 /* of a table that was never analysed */
+#define VISIBLE_WAIT_US INT64_C(10000000)
+#define XIDS_AHEAD_MAX (1 << 20) /* further ahead of all others it is one from before the numbers came round */
 
 struct copy_reader {
     PGconn *conn;
@@ -388,11 +392,12 @@ static const struct value *key_now(const struct change *change, size_t k)
     return column && column->state == VALUE_TEXT ? column : &change->identity[k];
 }
 
+/* One row in any case: the snapshot that it was read with, whether the row was found, its fields. */
 static void put_select(struct buf *sql, const struct relation *relation, const uint16_t *fields, size_t field_count)
 {
-    buf_puts(sql, "SELECT ");
+    buf_puts(sql, "SELECT s.*, f.* FROM (SELECT pg_catalog.txid_current_snapshot()::text) s LEFT JOIN (SELECT true");
     for (size_t i = 0; i < field_count; i++) {
-        buf_puts(sql, i ? ", " : "");
+        buf_puts(sql, ", ");
         pg_put_ident(sql, relation->columns[fields[i]].name);
     }
     put_from(sql, relation);
@@ -401,10 +406,31 @@ static void put_select(struct buf *sql, const struct relation *relation, const u
         pg_put_ident(sql, relation->columns[relation->key[k]].name);
         buf_printf(sql, " = $%zu", k + 1);
     }
+    buf_puts(sql, ") f ON true");
 }
 
-static int read_fields(PGconn *conn, struct change *change, const uint16_t *fields, size_t field_count,
-                       struct arena *arena, PGresult **ret_result, struct err *reterr)
+/* Does a snapshot, "xmin:xmax:xip,xip", hold what a transaction did that is known to have committed? Its number has 32
+ * bits, the snapshot's have 64. */
+static bool snapshot_holds(const char *snapshot, uint32_t xid)
+{
+    char *at;
+    uint64_t xmin = strtoull(snapshot, &at, 10);
+    uint64_t xmax = *at == ':' ? strtoull(at + 1, &at, 10) : 0;
+    int32_t ahead = (int32_t)(xid - (uint32_t)xmax);
+    uint64_t wanted = xmax + (uint64_t)(int64_t)ahead;
+
+    if (ahead >= 0)
+        return ahead > XIDS_AHEAD_MAX;
+    if (wanted < xmin)
+        return true;
+    while ((*at == ':' || *at == ',') && at[1])
+        if (strtoull(at + 1, &at, 10) == wanted)
+            return false;
+    return true;
+}
+
+static int read_once(PGconn *conn, struct change *change, const uint16_t *fields, size_t field_count,
+                     struct arena *arena, PGresult **ret_result, struct err *reterr)
 {
     const struct relation *relation = change->relation;
     const char **params = arena_zalloc(arena, relation->key_count, sizeof(*params));
@@ -423,18 +449,41 @@ static int read_fields(PGconn *conn, struct change *change, const uint16_t *fiel
     return rc ? name_table(relation, reterr) : 0;
 }
 
+/* A commit stands in the WAL, and may have come by the stream, before others see it; until then a read by key finds the
+ * row as it was before. While the source waits for a synchronous standby that can take long. */
+static int read_fields(PGconn *conn, struct change *change, const uint16_t *fields, size_t field_count,
+                       struct arena *arena, PGresult **ret_result, struct err *reterr)
+{
+    int64_t until_us = clock_mono_us() + VISIBLE_WAIT_US;
+
+    for (useconds_t nap_us = 200;; nap_us = nap_us < 20000 ? nap_us * 2 : nap_us) {
+        if (read_once(conn, change, fields, field_count, arena, ret_result, reterr))
+            return -1;
+        if (change->xid == 0 || snapshot_holds(PQgetvalue(*ret_result, 0, 0), change->xid))
+            return 0;
+        PQclear(*ret_result);
+        if (clock_mono_us() > until_us)
+            break;
+        usleep(nap_us);
+    }
+    err_set(reterr, ERR_RETRY, SIDE ": a transaction of the stream is not visible yet after %d s",
+            (int)(VISIBLE_WAIT_US / 1000000));
+    err_hint(reterr, "Perhaps its commit waits for a synchronous standby");
+    return name_table(change->relation, reterr);
+}
+
 static void fill_fields(const PGresult *result, const struct change *change, const uint16_t *fields, size_t field_count,
                         struct arena *arena)
 {
     for (size_t i = 0; i < field_count; i++) {
         struct value *value = &change->columns[fields[i]];
-        if (PQgetisnull(result, 0, (int)i)) {
+        if (PQgetisnull(result, 0, (int)i + 2)) {
             *value = (struct value){.state = VALUE_NULL};
             continue;
         }
-        uint32_t len = (uint32_t)PQgetlength(result, 0, (int)i);
+        uint32_t len = (uint32_t)PQgetlength(result, 0, (int)i + 2);
         *value = (struct value){
-            .text = arena_strndup(arena, PQgetvalue(result, 0, (int)i), len), .len = len, .state = VALUE_TEXT};
+            .text = arena_strndup(arena, PQgetvalue(result, 0, (int)i + 2), len), .len = len, .state = VALUE_TEXT};
     }
 }
 
@@ -464,7 +513,7 @@ int row_read_by_key(PGconn *conn, struct change *change, bool nulls_too,
     if (field_count > 0) {
         if (read_fields(conn, change, fields, field_count, arena, &result, reterr))
             return -1;
-        bool gone = PQntuples(result) == 0;
+        bool gone = PQgetisnull(result, 0, 1);
         if (!gone)
             fill_fields(result, change, fields, field_count, arena);
         PQclear(result);

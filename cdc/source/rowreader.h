@@ -40,7 +40,8 @@ bool copy_line_split(char *line, size_t len, const uint16_t *fields, size_t fiel
 /* BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT. */
 int snapshot_join(PGconn *conn, const char *snapshot, struct err *reterr) MUST_CHECK;
 
-/* Reads the row with this key as it is now; fills the absent columns of `change` (all of them where
+/* Reads the row with this key as it is now, with the change itself at least (which may take a while to become visible;
+ * ERR_RETRY after ten seconds); fills the absent columns of `change` (all of them where
  * change->columns is NULL; with `nulls_too` also those that are NULL, for NaN and Infinity) and sets completed.
  * Returns 1, 0 where the row is gone, -1. */
 int row_read_by_key(PGconn *conn, struct change *change, bool nulls_too,
