@@ -43,6 +43,7 @@ static int open_target(const struct settings *settings, PGconn **ret_conn, struc
         .conninfo = settings->target_dsn,
         .password_file = settings->target_password_file,
         .application_name = "pgrekey catalogue",
+        .utf8_only = true,
     };
     return pg_open(&options, ret_conn, reterr);
 }

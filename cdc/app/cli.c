@@ -50,6 +50,7 @@ static int open_side(const struct cli *cli, bool source, bool replication, PGcon
         .password_file = source ? settings->source_password_file : settings->target_password_file,
         .application_name = name,
         .replication = replication,
+        .utf8_only = !source,
     };
     return pg_open(&options, ret_conn, reterr);
 }

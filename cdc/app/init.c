@@ -51,7 +51,7 @@ static int connect_target(struct init *init, struct err *reterr)
 {
     const struct command_line *line = init->cli->line;
     const struct pg_options options = {
-        .side = SIDE, .conninfo = line->values[OPT_DSN], .application_name = "pgrekey init"};
+        .side = SIDE, .conninfo = line->values[OPT_DSN], .application_name = "pgrekey init", .utf8_only = true};
     int status = command_has(line, OPT_DSN) ? pg_open(&options, &init->target, reterr)
                                             : cli_open_target(init->cli, &init->target, reterr);
     /* what is only printed can do without */

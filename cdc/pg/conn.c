@@ -159,6 +159,11 @@ static int check_encoding(const struct pg_options *options, PGconn *conn, struct
                 options->side, server);
         return err_hint(reterr, "Only a database with encoding UTF8 can be followed");
     }
+    if (options->utf8_only && server && strcmp(server, "UTF8") != 0) {
+        err_set(reterr, ERR_REFUSED, "%s: the database's encoding is %s, which lacks characters that a row may hold",
+                options->side, server);
+        return err_hint(reterr, "Dump it and restore it into a database with encoding UTF8");
+    }
     if ((!client || strcmp(client, "UTF8") != 0) && PQsetClientEncoding(conn, "UTF8") != 0)
         return err_set(reterr, ERR_REFUSED, "%s: the server does not send UTF-8", options->side);
     return 0;

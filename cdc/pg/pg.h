@@ -17,15 +17,16 @@ struct pg_options {
     const char *conninfo;      /* keywords or URI */
     const char *password_file; /* its first line is the password; NULL for none */
     const char *application_name;
-    const char *session;       /* "-c name=value -c …", set once connected (poolers drop options); NULL for none */
-    bool replication;          /* replication=database */
-    int connect_timeout_s;     /* 0: 15 */
+    const char *session;   /* "-c name=value -c …", set once connected (poolers drop options); NULL for none */
+    bool replication;      /* replication=database */
+    bool utf8_only;        /* the database is to hold whatever comes: no other encoding will do */
+    int connect_timeout_s; /* 0: 15 */
 };
 
 /* Opens a connection; client_encoding UTF8, a silent notice receiver, no server text in PQerrorMessage(). ERR_RETRY
  * where the server cannot be reached or is starting, ERR_CONFIG where it refuses (authentication, no such database),
  * ERR_REFUSED where its encoding cannot become UTF-8 (SQL_ASCII; with replication all but UTF8, for logical decoding
- * does not convert). Blocks. */
+ * does not convert) or, with utf8_only, is not. Blocks. */
 int pg_open(const struct pg_options *options, PGconn **ret_conn, struct err *reterr) MUST_CHECK;
 void pg_close(PGconn *conn); /* NULL is fine */
 

@@ -58,7 +58,8 @@ static int connect_as(const struct pgsink *s, PGconn **ret_conn, struct err *ret
                                  .conninfo = s->options.conninfo,
                                  .password_file = s->options.password_file,
                                  .application_name = name,
-                                 .session = session};
+                                 .session = session,
+                                 .utf8_only = true};
 
     snprintf(name, sizeof(name), "pgrekey %s", s->options.pipeline);
     snprintf(session, sizeof(session), SESSION " -c statement_timeout=%d -c lock_timeout=%d",

@@ -213,10 +213,10 @@ static void encoding_that_cannot_be_converted_is_refused(void **state)
     (void)state;
     static const struct {
         const char *encoding;
-        bool replication;
+        bool replication, utf8_only;
         int rc;
-    } cases[] = {
-        {"UTF8", false, 0}, {"UTF8", true, 0}, {"LATIN1", false, 0}, {"LATIN1", true, -1}, {"SQL_ASCII", false, -1}};
+    } cases[] = {{"UTF8", false, true, 0},    {"UTF8", true, false, 0},    {"LATIN1", false, false, 0},
+                 {"LATIN1", true, false, -1}, {"LATIN1", false, true, -1}, {"SQL_ASCII", false, false, -1}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         const struct script script = {.encoding = cases[i].encoding};
         struct server server;
@@ -224,7 +224,9 @@ static void encoding_that_cannot_be_converted_is_refused(void **state)
         PGconn *conn;
         start_server(&server, &script);
         assert_int_equal(
-            open_at(server.port, "", (struct pg_options){.replication = cases[i].replication}, &conn, &err),
+            open_at(server.port, "",
+                    (struct pg_options){.replication = cases[i].replication, .utf8_only = cases[i].utf8_only}, &conn,
+                    &err),
             cases[i].rc);
         pg_close(conn);
         stop_server(&server);
