@@ -16,8 +16,8 @@ struct quarantine_entry {
     int64_t id;
     char *rule, *source_table, *target_table, *op, *category, *severity, *status, *sqlstate, *column, *constraint;
     char *reason, *suggestion; /* without values */
-    char *key;    /* the source key, JSON; a key is a legacy id, shown by list too */
-    char *change; /* JSON with the row's values: only quarantine_show fills it */
+    char *key;                 /* the source key, JSON; a key is a legacy id, shown by list too */
+    char *change;              /* JSON with the row's values: only quarantine_show fills it */
     char *lsn, *first_seen, *last_tried;
     int64_t xid;
     int retries;

@@ -15,7 +15,7 @@ int request_put(PGconn *conn, const char *pipeline, const char *kind, const int6
                 const char *rule, const char *category, int64_t *ret_id, struct err *reterr) MUST_CHECK;
 
 struct request_outcome {
-    bool done;      /* false: still waiting, no engine took it within the time */
+    bool done; /* false: still waiting, no engine took it within the time */
     bool failed;
     char result[ERR_TEXT_MAX]; /* "12 resolved, 3 still failing" */
 };

@@ -22,7 +22,7 @@ int retry_commit(struct pgsink *s, struct err *reterr)
     return row_savepoint_end(s, reterr) || counters_flush(s, reterr) || session_commit(s, reterr) ? -1 : 0;
 }
 
-int retry_entries(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr)
+static int try_each(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr)
 {
     bool moved = true;
 
@@ -41,7 +41,19 @@ int retry_entries(struct pgsink *s, int64_t *ids, size_t *count, struct err *ret
         }
         *count = kept;
     }
-    return 0;
+    return row_savepoint_end(s, reterr);
+}
+
+int retry_entries(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr)
+{
+    size_t before;
+
+    if (try_each(s, ids, count, reterr))
+        return -1;
+    before = *count;
+    if (rowmode_together(s, ids, count, reterr))
+        return -1;
+    return *count < before ? try_each(s, ids, count, reterr) : 0;
 }
 
 /* --- automatic retries --- */

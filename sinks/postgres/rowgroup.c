@@ -1,7 +1,7 @@
-/* Rows of one source transaction that block one another: x and y swapped under a unique constraint that the source
- * checks at the end of the statement or of the transaction, and the target at once. Tried one by one, each waits for
- * the other for ever. So all of them let go of their unique values first, under one savepoint, and then are written;
- * who is stuck for another reason is left out, and unless the rest succeeds, all is as it was.
+/* Rows that block one another: x and y swapped under a unique constraint that the source checks at the end of the
+ * statement or of the transaction, and the target at once; deleted rows that refer to one another. Tried one by one,
+ * each waits for the other for ever. So under one savepoint all of them first let go of what blocks, and then are
+ * written; who is stuck for another reason is left out, and unless the rest succeeds, all is as it was.
  */
 #include "sinks/postgres/rowwork.h"
 
@@ -42,6 +42,43 @@ static int let_go(struct pgsink *s, const struct row *row, struct err *reterr)
     return failed;
 }
 
+/* Rows that are to be deleted and refer to one another let go of their references. */
+static int let_go_of_parents(struct pgsink *s, const struct row *row, struct err *reterr)
+{
+    const struct rule *rule = row->rule;
+    const struct target *target = &rule_state_of(s, rule)->target;
+    const char **params = arena_zalloc(&s->rowmode->arena, rule->locator_count, sizeof(*params));
+    int count = 0, failed = 0;
+    struct buf sql;
+
+    buf_init(&sql, (size_t)1 << 20);
+    buf_printf(&sql, "UPDATE %s SET ", target->table);
+    for (size_t i = 0; i < rule->column_count; i++) {
+        int column = relation_column(target->relation, rule->columns[i].name);
+        if (column < 0 || !rule->columns[i].parent || rule->columns[i].key ||
+            target->relation->columns[column].not_null)
+            continue;
+        buf_printf(&sql, "%s%s = NULL", count++ ? ", " : "", target->columns[i]);
+    }
+    for (size_t i = 0; i < rule->locator_count; i++) {
+        params[i] = value_text(&row->locator[i], &s->rowmode->arena);
+        buf_printf(&sql, "%s%s = $%zu", i ? " AND " : " WHERE ", target->columns[rule->locator[i]], i + 1);
+    }
+    if (count)
+        failed =
+            session_query(s, "releasing references", buf_text(&sql), (int)rule->locator_count, params, NULL, reterr);
+    buf_done(&sql);
+    return failed;
+}
+
+static bool may_block(const struct standing *entry)
+{
+    if (entry->state == STATE_DELETE_REFUSED)
+        return true;
+    return entry->state == STATE_QUARANTINED &&
+           (entry->category == CATEGORY_CONSTRAINT_VIOLATION || entry->category == CATEGORY_EMAIL_CONFLICT);
+}
+
 /* 1 where the entry is none of those that can block one another. */
 static int let_go_of_entry(struct pgsink *s, int64_t id, struct err *reterr)
 {
@@ -53,8 +90,7 @@ static int let_go_of_entry(struct pgsink *s, int64_t id, struct err *reterr)
     arena_reset(arena, 0);
     if (quarantine_load(s, id, arena, &entry, reterr))
         return -1;
-    if (!entry || entry->state != STATE_QUARANTINED ||
-        (entry->category != CATEGORY_CONSTRAINT_VIOLATION && entry->category != CATEGORY_EMAIL_CONFLICT))
+    if (!entry || !may_block(entry))
         return 1;
     if (quarantine_change(s, entry, arena, &change, reterr))
         return -1;
@@ -63,6 +99,8 @@ static int let_go_of_entry(struct pgsink *s, int64_t id, struct err *reterr)
     int mapped = map_transform_rule(s->options.map, entry->rule, change, arena, &row, reterr);
     if (mapped)
         return mapped;
+    if (row->op == ROW_DELETE && row->rule->on_delete == DELETE_ROW)
+        return let_go_of_parents(s, row, reterr);
     return row->op == ROW_UPSERT ? let_go(s, row, reterr) : 1;
 }
 
@@ -133,32 +171,31 @@ static int try_groups(struct pgsink *s, struct group *group, const struct accoun
     return undo(s, deltas, reterr);
 }
 
-static void forget_resolved(struct rowmode *rm, size_t from, const struct group *group)
+static void forget_resolved(int64_t *ids, size_t *count, const struct group *group)
 {
-    size_t kept = from;
+    size_t kept = 0;
 
-    for (size_t i = from; i < rm->aside_count; i++) {
+    for (size_t i = 0; i < *count; i++) {
         bool resolved = false;
         for (size_t j = 0; j < group->count && !resolved; j++)
-            resolved = group->ids[j] == rm->aside[i];
+            resolved = group->ids[j] == ids[i];
         if (!resolved)
-            rm->aside[kept++] = rm->aside[i];
+            ids[kept++] = ids[i];
     }
-    rm->aside_count = kept;
+    *count = kept;
 }
 
-int rowmode_together(struct pgsink *s, size_t from, struct err *reterr)
+int rowmode_together(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr)
 {
-    struct rowmode *rm = s->rowmode;
     struct account *deltas;
     struct group *group;
     int failed;
 
-    if (rm->aside_count - from > GROUP_MAX)
+    if (*count < 2 || *count > GROUP_MAX)
         return 0;
     group = mem_zalloc(1, sizeof(*group));
-    group->count = rm->aside_count - from;
-    memcpy(group->ids, rm->aside + from, group->count * sizeof(*group->ids));
+    group->count = *count;
+    memcpy(group->ids, ids, *count * sizeof(*ids));
     deltas = mem_alloc((s->rule_count + 1) * sizeof(*deltas));
     for (size_t i = 0; i < s->rule_count; i++)
         deltas[i] = s->rules[i].delta;
@@ -166,7 +203,7 @@ int rowmode_together(struct pgsink *s, size_t from, struct err *reterr)
              try_groups(s, group, deltas, reterr) ||
              session_run(s, "releasing a savepoint", "RELEASE SAVEPOINT pgrekey_group", reterr);
     if (!failed)
-        forget_resolved(rm, from, group);
+        forget_resolved(ids, count, group);
     free(deltas);
     free(group);
     return failed ? -1 : 0;

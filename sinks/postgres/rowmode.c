@@ -461,16 +461,15 @@ static int try_aside(struct pgsink *s, size_t from, struct err *reterr)
 static int try_all_ways(struct pgsink *s, size_t from, struct err *reterr)
 {
     struct rowmode *rm = s->rowmode;
-    size_t before;
+    size_t before, left;
 
     if (try_aside(s, from, reterr))
         return -1;
-    before = rm->aside_count;
-    if (before - from < 2)
-        return 0;
-    if (rowmode_together(s, from, reterr))
+    before = left = rm->aside_count - from;
+    if (rowmode_together(s, rm->aside + from, &left, reterr))
         return -1;
-    return rm->aside_count < before ? try_aside(s, from, reterr) : 0;
+    rm->aside_count = from + left;
+    return left < before ? try_aside(s, from, reterr) : 0;
 }
 
 /* The end of a source transaction: its own rows. What still stands aside is looked at once more at the end of the

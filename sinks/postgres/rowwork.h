@@ -132,9 +132,10 @@ int rowmode_again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *
 /* Adds the difference that an event makes to a key's account. */
 void account_settle(struct pgsink *s, const struct rule *rule, enum account_state from, enum account_event event,
                     int removed);
-/* Entries that stand aside, `from` on, and may block one another (values swapped between rows): all let go of their
- * unique values, then all are written. Either all are resolved, and none is left aside, or nothing happens. */
-int rowmode_together(struct pgsink *s, size_t from, struct err *reterr) MUST_CHECK;
+/* Entries that may block one another (values swapped between rows, deleted rows that refer to one another): all let
+ * go, then all are written, but for those that are stuck for another reason. The resolved ones leave ids[0..*count).
+ * Our savepoint must not be set. */
+int rowmode_together(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr) MUST_CHECK;
 int rowmode_truncate(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr) MUST_CHECK;
 
 #endif

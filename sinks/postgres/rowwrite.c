@@ -198,23 +198,117 @@ static const char *identity_key(const struct rule *rule, const struct value *loc
     return source_key(&change, arena);
 }
 
-/* A source key that was used before, for another pair: the row kept of that one lets go of the key. */
-static enum written release_identity(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
+/* --- pairs --- */
+
+/* " WHERE a = $2 AND b = $3": columns of the rule, parameters from first_param on. */
+static void put_equals(struct buf *sql, const struct work *w, const uint16_t *columns, size_t count, size_t first_param)
 {
-    const char **params = arena_zalloc(&s->rowmode->arena, w->rule->locator_count, sizeof(*params));
+    for (size_t i = 0; i < count; i++)
+        buf_printf(sql, "%s%s = $%zu", i ? " AND " : " WHERE ", w->target->columns[columns[i]], first_param + i);
+}
+
+static size_t key_columns(const struct rule *rule, uint16_t *columns)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < rule->column_count; i++)
+        if (rule->columns[i].key)
+            columns[count++] = (uint16_t)i;
+    return count;
+}
+
+/* A target row under its key, while another takes its identity. */
+struct left_pair {
+    bool there;
+    uint16_t *key;
+    size_t key_count;
+    const char **values; /* of the key */
+};
+
+static int find_own(struct pgsink *s, struct work *w, const struct row *row, struct left_pair *own, struct err *reterr)
+{
+    struct arena *arena = &s->rowmode->arena;
+    const char **params = arena_zalloc(arena, w->rule->locator_count, sizeof(*params));
+    PGresult *result;
+    struct buf sql;
+    int failed;
+
+    own->key = arena_zalloc(arena, w->rule->column_count, sizeof(*own->key));
+    own->key_count = key_columns(w->rule, own->key);
+    own->values = arena_zalloc(arena, own->key_count + w->rule->locator_count, sizeof(*own->values));
+    buf_init(&sql, (size_t)1 << 20);
+    for (size_t i = 0; i < own->key_count; i++)
+        buf_printf(&sql, "%s%s::text", i ? ", " : "SELECT ", w->target->columns[own->key[i]]);
+    buf_printf(&sql, " FROM %s", w->target->table);
+    for (size_t i = 0; i < w->rule->locator_count; i++)
+        params[i] = value_text(&row->locator[i], arena);
+    put_equals(&sql, w, w->rule->locator, w->rule->locator_count, 1);
+    failed =
+        session_query(s, "looking for a row", buf_text(&sql), (int)w->rule->locator_count, params, &result, reterr);
+    buf_done(&sql);
+    if (failed)
+        return -1;
+    own->there = PQntuples(result) > 0;
+    for (size_t i = 0; own->there && i < own->key_count; i++)
+        own->values[i] = arena_strdup(arena, PQgetvalue(result, 0, (int)i));
+    PQclear(result);
+    return 0;
+}
+
+/* The identity of the row under that key; holder NULL: none. */
+static enum written give_identity(struct pgsink *s, struct work *w, const struct left_pair *own,
+                                  const struct value *holder, struct err *reterr)
+{
+    size_t count = w->rule->locator_count;
     int64_t affected;
     struct buf sql;
 
     buf_init(&sql, (size_t)1 << 20);
     buf_printf(&sql, "UPDATE %s SET ", w->target->table);
-    for (size_t i = 0; i < w->rule->locator_count; i++)
-        buf_printf(&sql, "%s%s = NULL", i ? ", " : "", w->target->columns[w->rule->locator[i]]);
-    for (size_t i = 0; i < w->rule->locator_count; i++) {
-        params[i] = value_text(&row->locator[i], &s->rowmode->arena);
-        buf_printf(&sql, "%s%s = $%zu", i ? " AND " : " WHERE ", w->target->columns[w->rule->locator[i]], i + 1);
+    for (size_t i = 0; i < count; i++) {
+        own->values[own->key_count + i] = holder ? value_text(&holder[i], &s->rowmode->arena) : NULL;
+        buf_printf(&sql, "%s%s = $%zu", i ? ", " : "", w->target->columns[w->rule->locator[i]], own->key_count + i + 1);
     }
-    enum written written = write_query(s, w, buf_text(&sql), (int)w->rule->locator_count, params, &affected, reterr);
+    put_equals(&sql, w, own->key, own->key_count, 1);
+    enum written written =
+        write_query(s, w, buf_text(&sql), (int)(own->key_count + count), own->values, &affected, reterr);
     buf_done(&sql);
+    return written;
+}
+
+/* The source row stands, or is kept, under another pair, and that target row is now what a deleted one would be. */
+static enum written close_own(struct pgsink *s, struct work *w, const struct row *row, const struct left_pair *own,
+                              struct err *reterr)
+{
+    enum written written = WRITE_DONE;
+    int64_t affected;
+
+    if (w->rule->on_delete == DELETE_SET && !w->gone) {
+        written = write_execute(s, w, TARGET_SET, row, row->locator, &affected, reterr);
+        w->existed = true;
+    }
+    return written == WRITE_DONE ? give_identity(s, w, own, NULL, reterr) : written;
+}
+
+/* The row takes up the kept one of its pair. A row that it leaves behind is kept in its place, under the identity
+ * that this one had: so each kept row has one, and one mark. */
+static enum written take_up(struct pgsink *s, struct work *w, const struct row *row, const struct value *holder,
+                            const char *holder_key, struct err *reterr)
+{
+    struct left_pair own;
+    int64_t affected;
+    enum written written = WRITE_DONE;
+
+    if (find_own(s, w, row, &own, reterr))
+        return WRITE_FAILED;
+    if (own.there)
+        written = close_own(s, w, row, &own, reterr);
+    if (written == WRITE_DONE)
+        written = write_execute(s, w, TARGET_MOVE, row, holder, &affected, reterr);
+    if (written == WRITE_DONE && own.there)
+        return give_identity(s, w, &own, holder, reterr);
+    if (written == WRITE_DONE && gone_remove(s, w->rule, holder_key, reterr))
+        return WRITE_FAILED;
     return written;
 }
 
@@ -224,7 +318,6 @@ static enum written reopen(struct pgsink *s, struct work *w, const struct row *r
                            struct err *reterr)
 {
     const char *key = identity_key(w->rule, holder, &s->rowmode->arena);
-    int64_t affected;
     bool gone;
 
     if (gone_find(s, w->rule, key, &gone, reterr))
@@ -236,13 +329,8 @@ static enum written reopen(struct pgsink *s, struct work *w, const struct row *r
     }
     if (row->partial)
         return WRITE_NEEDS_ROW;
-    enum written written = w->gone ? release_identity(s, w, row, reterr) : WRITE_DONE;
-    if (written == WRITE_DONE)
-        written = write_execute(s, w, TARGET_MOVE, row, holder, &affected, reterr);
-    if (written == WRITE_DONE && gone_remove(s, w->rule, key, reterr))
-        return WRITE_FAILED;
     w->reopened = true;
-    return written;
+    return take_up(s, w, row, holder, key, reterr);
 }
 
 /* A unique value was refused: who holds it? */
