@@ -40,12 +40,23 @@ static int undo(struct pgsink *s, struct err *reterr)
                        reterr);
 }
 
+/* A delete that takes rows of other tables with it must not come before a row that is set aside, for that may be the
+ * one which leaves the deleted parent. */
+static int keep_order(const struct pgsink *s, const struct chunk_plan *plan, struct err *reterr)
+{
+    for (size_t r = 0; plan->strict && r < s->rule_count; r++)
+        if (s->net->rules[r].aside_count)
+            return err_set(reterr, ERR_POISON, "a deleted row may take another with it");
+    return 0;
+}
+
 static int try_as_sets(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr)
 {
     struct account *deltas = arena_zalloc(&s->scratch, s->rule_count, sizeof(*deltas));
     struct chunk_plan plan;
 
-    if (chunk_plan(s, rows, count, &plan, reterr) || fastpath_write(s, &plan, deltas, reterr) || end(s, reterr))
+    if (chunk_plan(s, rows, count, &plan, reterr) || keep_order(s, &plan, reterr) ||
+        fastpath_write(s, &plan, deltas, reterr) || end(s, reterr))
         return -1;
     for (size_t i = 0; i < s->rule_count; i++)
         counters_add(s, (int)i, &deltas[i]);
