@@ -65,8 +65,11 @@ static void print_overview(FILE *out)
     fprintf(out, "\nExit codes:\n");
     for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
         fprintf(out, "  %d  %s\n", exits[i].code, exits[i].meaning);
-    fprintf(out, "\nFirst steps: pgrekey settings --example > pgrekey.yaml; pgrekey map check; pgrekey init; "
-                 "pgrekey check; pgrekey run\n");
+    fputc('\n', out);
+    term_wrap(out,
+              "First steps: pgrekey settings --example > pgrekey.yaml; pgrekey map check; pgrekey init; pgrekey check; "
+              "pgrekey run",
+              "", HELP_WIDTH);
 }
 
 void help_print(FILE *out, const struct command *command)
