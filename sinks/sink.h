@@ -22,9 +22,9 @@
 
 /* The end of a source transaction inside a batch. */
 struct txn_mark {
-    size_t row_end;     /* rows [previous row_end, row_end) belong to it */
-    uint64_t end_lsn;   /* end of its commit record: the position after it */
-    int64_t commit_us;  /* commit time on the source, microseconds since 1970; 0 where not sent */
+    size_t row_end;    /* rows [previous row_end, row_end) belong to it */
+    uint64_t end_lsn;  /* end of its commit record: the position after it */
+    int64_t commit_us; /* commit time on the source, microseconds since 1970; 0 where not sent */
     uint32_t xid;
 };
 
@@ -36,8 +36,8 @@ struct batch {
     struct row **rows; /* malloc'ed, in source order */
     size_t txn_count, txn_capacity;
     struct txn_mark *txns;
-    bool complete;    /* the last row is followed by a mark: the target transaction can end here */
-    uint64_t end_lsn; /* the position after this batch; valid where complete */
+    bool complete;     /* the last row is followed by a mark: the target transaction can end here */
+    uint64_t end_lsn;  /* the position after this batch; valid where complete */
     int snapshot_part; /* -1 for the stream; else the id of the snapshot part that it belongs to */
     bool part_done;    /* a snapshot part's last batch */
 };
@@ -83,9 +83,22 @@ struct sink {
     const struct sink_ops *ops;
 };
 
-static inline int sink_apply(struct sink *s, struct batch *b, struct err *e) { return s->ops->apply(s, b, e); }
-static inline int sink_durable(struct sink *s, uint64_t *lsn, struct err *e) { return s->ops->durable(s, lsn, e); }
-static inline int sink_tick(struct sink *s, struct err *e) { return s->ops->tick(s, e); }
-static inline void sink_close(struct sink *s) { if (s) s->ops->close(s); }
+static inline int sink_apply(struct sink *s, struct batch *b, struct err *e)
+{
+    return s->ops->apply(s, b, e);
+}
+static inline int sink_durable(struct sink *s, uint64_t *lsn, struct err *e)
+{
+    return s->ops->durable(s, lsn, e);
+}
+static inline int sink_tick(struct sink *s, struct err *e)
+{
+    return s->ops->tick(s, e);
+}
+static inline void sink_close(struct sink *s)
+{
+    if (s)
+        s->ops->close(s);
+}
 
 #endif

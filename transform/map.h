@@ -22,10 +22,10 @@ struct map;
 
 /* One finding of the check. All are collected; loading does not stop at the first. */
 struct map_issue {
-    bool warning;     /* else an error */
+    bool warning;        /* else an error */
     size_t line, column; /* 1-based; 0 where the whole file is meant */
-    char *key;        /* path in the file: "rows[3].columns.email.enum" */
-    char *message;    /* one sentence; never a row's value */
+    char *key;           /* path in the file: "rows[3].columns.email.enum" */
+    char *message;       /* one sentence; never a row's value */
 };
 struct map_issues {
     size_t count, capacity;
@@ -40,16 +40,16 @@ void map_issues_print(const struct map_issues *issues, const char *path, FILE *o
  * that the caller frees. On failure -1, *reterr says how many errors, and *issues holds them. */
 int map_load(const char *path, struct map **ret_map, struct map_issues *issues, struct err *reterr) MUST_CHECK;
 /* The same from memory; path is only used in messages. (The fuzz target's door.) */
-int map_load_memory(const char *path, const char *text, size_t len, struct map **ret_map,
-                    struct map_issues *issues, struct err *reterr) MUST_CHECK;
+int map_load_memory(const char *path, const char *text, size_t len, struct map **ret_map, struct map_issues *issues,
+                    struct err *reterr) MUST_CHECK;
 void map_free(struct map *map); /* NULL is fine */
 
 /* Compares the map with both catalogues: tables, columns, types, keys, required columns without a rule, parents,
  * circles; expands `copy:` into rules; resolves columns to indexes. Either catalogue may be NULL: what needs it
  * is then left unchecked, but map_transform needs at least the source bound. The catalogues must outlive the map.
  * On failure -1 and *issues holds the errors. */
-int map_bind(struct map *map, const struct catalog *source, const struct catalog *target,
-             struct map_issues *issues, struct err *reterr) MUST_CHECK;
+int map_bind(struct map *map, const struct catalog *source, const struct catalog *target, struct map_issues *issues,
+             struct err *reterr) MUST_CHECK;
 
 /* The schemas either side's catalogue must be read for. Arrays of map_*_schema_count names. */
 const char *const *map_source_schemas(const struct map *map, size_t *ret_count);
@@ -84,12 +84,12 @@ void map_fingerprint(const struct map *map, char *ret_whole, char *ret_identity)
  * line, inside an expression): the caller completes the change from the source and calls again
  * (change->completed set: what is still absent then counts as NULL). A row that cannot be mapped is no failure
  * but a ROW_REJECT. -1 only for ERR_FATAL. */
-int map_transform(const struct map *map, const struct change *change, struct arena *arena,
-                  struct row ***ret_rows, size_t *ret_count, struct err *reterr) MUST_CHECK;
+int map_transform(const struct map *map, const struct change *change, struct arena *arena, struct row ***ret_rows,
+                  size_t *ret_count, struct err *reterr) MUST_CHECK;
 
 /* Runs one rule alone, for rows that are taken up again from quarantine or read from the source by the sink.
  * Returns as map_transform. */
-int map_transform_rule(const struct map *map, const struct rule *rule, const struct change *change,
-                       struct arena *arena, struct row **ret_row, struct err *reterr) MUST_CHECK;
+int map_transform_rule(const struct map *map, const struct rule *rule, const struct change *change, struct arena *arena,
+                       struct row **ret_row, struct err *reterr) MUST_CHECK;
 
 #endif

@@ -11,10 +11,10 @@
 #include "transform/rule.h"
 
 enum row_op {
-    ROW_UPSERT,  /* the source row is mapped: values hold the row, ABSENT ones are unchanged */
-    ROW_EXCLUDE, /* the source row lives, but not for this rule: the target row goes as on_delete says */
-    ROW_DELETE,  /* the source row is gone */
-    ROW_REJECT,  /* the source row cannot be mapped: to quarantine */
+    ROW_UPSERT,   /* the source row is mapped: values hold the row, ABSENT ones are unchanged */
+    ROW_EXCLUDE,  /* the source row lives, but not for this rule: the target row goes as on_delete says */
+    ROW_DELETE,   /* the source row is gone */
+    ROW_REJECT,   /* the source row cannot be mapped: to quarantine */
     ROW_TRUNCATE, /* all rows of the source table are gone */
 };
 
@@ -30,17 +30,17 @@ enum category {
     CATEGORY_AMBIGUOUS_VALUE,
     CATEGORY_TRANSIENT,
 };
-const char *category_name(enum category category);           /* "email_conflict" … */
-enum category category_parse(const char *name);              /* CATEGORY_NONE where unknown */
-const char *category_severity(enum category category);       /* "low", "medium", "high", "critical" */
-const char *category_suggestion(enum category category);     /* one sentence: what usually resolves it */
+const char *category_name(enum category category);       /* "email_conflict" … */
+enum category category_parse(const char *name);          /* CATEGORY_NONE where unknown */
+const char *category_severity(enum category category);   /* "low", "medium", "high", "critical" */
+const char *category_suggestion(enum category category); /* one sentence: what usually resolves it */
 
 struct row {
     const struct rule *rule;
     const struct change *change; /* for the quarantine, and for reading absent values from the source */
     enum row_op op;
-    bool born;        /* the change is an insert or a snapshot row: no earlier row of this key */
-    bool partial;     /* some value is ABSENT */
+    bool born;                 /* the change is an insert or a snapshot row: no earlier row of this key */
+    bool partial;              /* some value is ABSENT */
     struct value *values;      /* rule->column_count; NULL unless ROW_UPSERT. Key columns are never ABSENT. */
     struct value *locator;     /* rule->locator_count, where the row is found now; NULL for truncate */
     struct value *old_locator; /* where it was found before; NULL unless the key changed */

@@ -16,11 +16,11 @@ struct rule;
 /* One column of the target that this rule owns. */
 struct rule_column {
     const char *name;
-    bool key;            /* part of the target key */
-    bool once;           /* written at birth and never again */
+    bool key;                  /* part of the target key */
+    bool once;                 /* written at birth and never again */
     const char *parent_entity; /* not NULL: a rekeyed foreign key; the value is the parent's UUID */
     const struct rule *parent; /* the rule that owns that entity; NULL only where parent_entity is NULL */
-    bool required;       /* a missing parent quarantines the row; else the column becomes NULL, recorded */
+    bool required;             /* a missing parent quarantines the row; else the column becomes NULL, recorded */
 };
 
 enum rule_delete {
@@ -40,8 +40,8 @@ enum rule_truncate {
 };
 
 struct rule {
-    int index;        /* position in the mapping: dense, 0-based */
-    const char *name; /* unique; "dispatch_office->offices" unless the mapping names it */
+    int index;          /* position in the mapping: dense, 0-based */
+    const char *name;   /* unique; "dispatch_office->offices" unless the mapping names it */
     const char *entity; /* the entity its key is derived for, NULL for copied keys */
     const char *from_schema, *from_table;
     const char *to_schema, *to_table;

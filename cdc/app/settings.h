@@ -10,39 +10,41 @@
 #include "cdc/base/err.h"
 
 struct settings {
-    char *pipeline;               /* pipeline: name of the record on the target, "pgrekey" */
-    char *mapping;                /* mapping: path, relative to the settings file */
-    char *log_level;              /* log.level: error, warn, info, debug */
+    char *pipeline;  /* pipeline: name of the record on the target, "pgrekey" */
+    char *mapping;   /* mapping: path, relative to the settings file */
+    char *log_level; /* log.level: error, warn, info, debug */
 
-    char *source_dsn;             /* source.dsn */
-    char *source_password_file;   /* source.password_file; NULL */
-    char *source_slot;            /* source.slot, "pgrekey" */
-    int64_t source_slot_wait_s;   /* source.slot_wait: for open transactions when the slot is made, for a taken slot */
-    bool source_timestamps;       /* source.timestamps: ask for commit times */
+    char *source_dsn;           /* source.dsn */
+    char *source_password_file; /* source.password_file; NULL */
+    char *source_slot;          /* source.slot, "pgrekey" */
+    int64_t source_slot_wait_s; /* source.slot_wait: for open transactions when the slot is made, for a taken slot */
+    bool source_timestamps;     /* source.timestamps: ask for commit times */
     int64_t source_status_interval_ms;  /* source.status_interval */
     int64_t source_receive_timeout_ms;  /* source.receive_timeout */
     int64_t source_catalog_interval_ms; /* source.catalog_interval: the timed look at the catalogue */
-    int64_t snapshot_workers;     /* snapshot.workers */
-    int64_t snapshot_range_rows;  /* snapshot.range_rows */
+    int64_t snapshot_workers;           /* snapshot.workers */
+    int64_t snapshot_range_rows;        /* snapshot.range_rows */
 
-    char *target_dsn;             /* target.dsn */
-    char *target_password_file;   /* target.password_file; NULL */
-    char *target_role;            /* target.role: what init creates and grants, "pgrekey" */
+    char *target_dsn;                    /* target.dsn */
+    char *target_password_file;          /* target.password_file; NULL */
+    char *target_role;                   /* target.role: what init creates and grants, "pgrekey" */
     int64_t target_statement_timeout_ms; /* target.statement_timeout */
     int64_t target_lock_timeout_ms;      /* target.lock_timeout */
     int64_t target_lock_wait_s;          /* target.lock_wait: for a dead session's advisory lock */
     int64_t target_position_interval_ms; /* target.position_interval: how often an idle position is written */
 
-    int64_t batch_max_rows;       /* batch.max_rows */
-    int64_t batch_max_bytes;      /* batch.max_bytes */
-    int64_t breaker_window;       /* breaker.window, rows */
-    int64_t breaker_percent;      /* breaker.percent */
-    int64_t quarantine_retries;   /* quarantine.retries */
-    int64_t quarantine_backoff_s; /* quarantine.backoff */
+    int64_t batch_max_rows;                     /* batch.max_rows */
+    int64_t batch_max_bytes;                    /* batch.max_bytes */
+    int64_t breaker_window;                     /* breaker.window, rows */
+    int64_t breaker_percent;                    /* breaker.percent */
+    int64_t quarantine_retries;                 /* quarantine.retries */
+    int64_t quarantine_backoff_s;               /* quarantine.backoff */
     int64_t reconnect_min_ms, reconnect_max_ms; /* reconnect.min, reconnect.max */
 };
 
-struct setting_override { const char *name, *value; };
+struct setting_override {
+    const char *name, *value;
+};
 
 /* Reads path (NULL: pgrekey.yaml in the working directory, if it is there), the environment (PGREKEY_SOURCE_DSN for
  * source.dsn) and the overrides (--set name=value). ERR_CONFIG names file, line and setting. */

@@ -71,8 +71,7 @@ void *arena_zalloc(struct arena *arena, size_t count, size_t size) __attribute__
 /* NUL-terminated copy of len bytes. */
 char *arena_strndup(struct arena *arena, const char *text, size_t len) __attribute__((returns_nonnull));
 char *arena_strdup(struct arena *arena, const char *text) __attribute__((returns_nonnull));
-char *arena_printf(struct arena *arena, const char *format, ...)
-    __attribute__((format(printf, 2, 3), returns_nonnull));
+char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3), returns_nonnull));
 
 size_t arena_used(const struct arena *arena);
 

@@ -56,8 +56,14 @@ void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(
 /* As a JSON string, quotes included; the bytes are taken as UTF-8 as they are. */
 void buf_put_json_string(struct buf *buf, const char *text, size_t len);
 
-static inline bool buf_overflowed(const struct buf *buf) { return buf->overflowed; }
+static inline bool buf_overflowed(const struct buf *buf)
+{
+    return buf->overflowed;
+}
 /* The text, "" where nothing was appended. Valid until the next append. */
-static inline const char *buf_text(const struct buf *buf) { return buf->data ? buf->data : ""; }
+static inline const char *buf_text(const struct buf *buf)
+{
+    return buf->data ? buf->data : "";
+}
 
 #endif

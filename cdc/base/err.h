@@ -38,8 +38,7 @@ struct err {
 };
 
 /* Fills *err and returns -1, so that a caller can `return err_set(...)`. err may be NULL. */
-int err_set(struct err *err, enum err_class class, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int err_set(struct err *err, enum err_class class, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Adds what to do next to an error already set. Returns -1 likewise. */
 int err_hint(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

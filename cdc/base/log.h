@@ -14,7 +14,6 @@ enum log_level log_get_level(void);
 /* log_event(LOG_INFO, "slot_created", "slot=%s lsn=%s", slot, text): writes
  * `ts=2025-01-01T00:00:00.000Z level=info event=slot_created slot=… lsn=…`.
  * A value that may hold spaces is quoted by the caller: msg="…". Thread-safe: one write(2) a line. */
-void log_event(enum log_level level, const char *event, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_event(enum log_level level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

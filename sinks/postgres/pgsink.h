@@ -17,19 +17,19 @@
 
 struct pgsink_options {
     const char *conninfo, *password_file;
-    const char *pipeline;         /* name of the record in pgrekey.pipeline; one target may hold several */
+    const char *pipeline; /* name of the record in pgrekey.pipeline; one target may hold several */
     const char *slot;
     const struct map *map;        /* bound; outlives the sink */
     const struct catalog *target; /* what the map was bound to */
     struct source_identity source;
-    struct row_source rows;       /* whole rows behind partial ones */
-    int lock_wait_s;              /* how long to wait for a dead session's advisory lock; 0: 90 */
-    int statement_timeout_ms;     /* 0: none */
-    int lock_timeout_ms;          /* 0: none */
-    int breaker_window;           /* rows looked back on; 0: the breaker is off */
-    int breaker_percent;          /* failures among them that open it */
-    int retry_limit;              /* automatic retries of a quarantined row; default 3 */
-    int retry_backoff_s;          /* before the first of them, doubling */
+    struct row_source rows;   /* whole rows behind partial ones */
+    int lock_wait_s;          /* how long to wait for a dead session's advisory lock; 0: 90 */
+    int statement_timeout_ms; /* 0: none */
+    int lock_timeout_ms;      /* 0: none */
+    int breaker_window;       /* rows looked back on; 0: the breaker is off */
+    int breaker_percent;      /* failures among them that open it */
+    int retry_limit;          /* automatic retries of a quarantined row; default 3 */
+    int retry_backoff_s;      /* before the first of them, doubling */
 };
 
 enum pipeline_state {
@@ -40,8 +40,8 @@ enum pipeline_state {
 
 struct pgsink_position {
     enum pipeline_state state;
-    uint64_t lsn;          /* end of the last applied source transaction; 0 unless STREAMING */
-    bool paused;           /* stays paused over a restart */
+    uint64_t lsn; /* end of the last applied source transaction; 0 unless STREAMING */
+    bool paused;  /* stays paused over a restart */
     char pause_reason[ERR_TEXT_MAX];
 };
 
@@ -77,9 +77,9 @@ bool pgsink_resume_requested(struct sink *sink);
 /* A small record for `status`, at most once a second: what the running engine knows and nobody else. */
 struct pgsink_heartbeat {
     uint64_t received_lsn, source_lsn, confirmed_lsn;
-    double lag_s;       /* age of the oldest source transaction not yet applied; 0 when idle */
+    double lag_s; /* age of the oldest source transaction not yet applied; 0 when idle */
     double rows_per_s;
-    const char *phase;  /* "snapshot", "streaming", "paused", "reconnecting" */
+    const char *phase; /* "snapshot", "streaming", "paused", "reconnecting" */
 };
 int pgsink_heartbeat(struct sink *sink, const struct pgsink_heartbeat *heartbeat, struct err *reterr) MUST_CHECK;
 

@@ -66,7 +66,7 @@ struct refusal {
 };
 /* Puts the change aside under `key`, or replaces what stands there: a new first failure, retries at 0. */
 int quarantine_put(struct pgsink *s, const struct rule *rule, const struct change *change, const char *key,
-                   const struct refusal *refusal, int64_t *ret_id, struct err *reterr) MUST_CHECK;
+                   const struct refusal *why, int64_t *ret_id, struct err *reterr) MUST_CHECK;
 /* What stands of the key is resolved and its image emptied (the values of a healed row have no business here); an
  * entry that this very transaction put goes without a trace. */
 int quarantine_resolve(struct pgsink *s, const struct rule *rule, const char *key, struct err *reterr) MUST_CHECK;
@@ -74,7 +74,7 @@ int quarantine_resolve(struct pgsink *s, const struct rule *rule, const char *ke
 int quarantine_resolve_rule(struct pgsink *s, const struct rule *rule, struct err *reterr) MUST_CHECK;
 
 /* Another try of an entry failed: why it does now; its count of tries is left alone. */
-int quarantine_refresh(struct pgsink *s, int64_t id, const struct change *change, const struct refusal *refusal,
+int quarantine_refresh(struct pgsink *s, int64_t id, const struct change *change, const struct refusal *why,
                        struct err *reterr) MUST_CHECK;
 /* Calls back with each open entry that waits for this target row. */
 int quarantine_blocked(struct pgsink *s, const char *blocked_by, void (*found)(struct pgsink *s, int64_t id),

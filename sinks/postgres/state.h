@@ -21,9 +21,9 @@ struct pipeline_report {
     struct pgsink_position position;
     char slot[64];
     struct source_identity source;
-    char updated_at[40];          /* of the last applied batch; "" for never */
-    bool engine_running;          /* its advisory lock is held */
-    double heartbeat_age_s;       /* -1 where there was none */
+    char updated_at[40];    /* of the last applied batch; "" for never */
+    bool engine_running;    /* its advisory lock is held */
+    double heartbeat_age_s; /* -1 where there was none */
     uint64_t received_lsn, source_lsn, confirmed_lsn;
     double lag_s, rows_per_s;
     char phase[24];

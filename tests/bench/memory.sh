@@ -48,7 +48,7 @@ YAML
 block_target() {
     local pid age worst=0 each
     sleep 5
-    pid=$(ours_sql "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'pgrekey%' AND state <> 'idle'
+    pid=$(ours_sql "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'pgrekey%'
                     ORDER BY xact_start NULLS LAST LIMIT 1")
     kill -STOP "$pid"
     for each in $(seq 1 20); do

@@ -55,7 +55,7 @@ check "init" pgrekey init
 check "check" pgrekey check --quiet
 
 # Parts of a composite key are joined by |, with \ before | and \ inside them.
-part() { echo "replace(replace(($1)::text, '\\', '\\\\'), '|', '\\|')"; }
+part() { printf '%s\n' "replace(replace(($1)::text, '\\', '\\\\'), '|', '\\|')"; }
 BILL="$(uuid_sql bill "year || '|' || number")"
 TAG="$(uuid_sql tag "$(part a) || '|' || $(part b) || '|' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || rtrim(rtrim(to_char(at, '.US'), '0'), '.') || '+00'")"
 compare() {

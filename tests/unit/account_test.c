@@ -56,14 +56,14 @@ static void each_event_adds_the_difference_of_two_states(void **state)
 static void mapped_quarantined_and_excluded_make_up_the_source(void **state)
 {
     (void)state;
-    static const int lives_in[STATE_COUNT] = {[STATE_MAPPED] = 1, [STATE_QUARANTINED] = 1, [STATE_EXCLUDED] = 1,
-                                              [STATE_DISCARDED] = 1};
+    static const int lives_in[STATE_COUNT] = {
+        [STATE_MAPPED] = 1, [STATE_QUARANTINED] = 1, [STATE_EXCLUDED] = 1, [STATE_DISCARDED] = 1};
     for (int from = 0; from < STATE_COUNT; from++) {
         for (int event = 0; event < EVENT_COUNT; event++) {
             struct account_delta delta;
             enum account_state to = account_next((enum account_state)from, (enum account_event)event, &delta);
-            int lives = event == EVENT_DISCARD ? lives_in[from]
-                                               : event != EVENT_DELETED && event != EVENT_DELETE_FAILED;
+            int lives =
+                event == EVENT_DISCARD ? lives_in[from] : event != EVENT_DELETED && event != EVENT_DELETE_FAILED;
             assert_int_equal(lives_in[to], lives);
             assert_int_equal(delta.mapped + delta.quarantined + delta.excluded, lives - lives_in[from]);
         }
