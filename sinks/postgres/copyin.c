@@ -1,5 +1,6 @@
 #include "sinks/postgres/copyin.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,29 @@ static void send_piece(struct pgsink *s)
 /* What stands after the backslash; 0: the byte goes as it is. */
 static const char ESCAPE[256] = {['\\'] = '\\', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
 
+#define EACH_BYTE(x) (UINT64_C(0x0101010101010101) * (x))
+
+/* Copies up to the first byte that may need an escape, a control character or a backslash, eight at a time: nearly
+ * every value is plain, and this loop sees every byte that goes to the target. Gives how many were copied. */
+static size_t copy_plain(char *out, const char *text, size_t len)
+{
+    size_t i = 0;
+
+    for (; i + 8 <= len; i += 8) {
+        uint64_t word, slash;
+        memcpy(&word, text + i, 8);
+        slash = word ^ EACH_BYTE('\\');
+        /* a high bit for each byte below 0x20, and for each that is a backslash */
+        uint64_t special = ((word - EACH_BYTE(0x20)) & ~word) | ((slash - EACH_BYTE(1)) & ~slash);
+        if (special & EACH_BYTE(0x80))
+            break;
+        memcpy(out + i, &word, 8);
+    }
+    for (; i < len && !((unsigned char)text[i] < 0x20 || text[i] == '\\'); i++)
+        out[i] = text[i];
+    return i;
+}
+
 static void put_escaped(struct pgsink *s, const char *text, size_t len)
 {
     while (len > 0) {
@@ -42,13 +66,16 @@ static void put_escaped(struct pgsink *s, const char *text, size_t len)
         if (!buf_reserve(&s->copy, step * 2 + 1))
             return;
         out = s->copy.data + s->copy.len;
-        for (size_t i = 0; i < step; i++) {
-            char escape = ESCAPE[(unsigned char)text[i]];
-            if (escape) {
-                *out++ = '\\';
-                *out++ = escape;
-            } else {
-                *out++ = text[i];
+        for (size_t i = 0; i < step;) {
+            size_t plain = copy_plain(out, text + i, step - i);
+            out += plain;
+            i += plain;
+            if (i < step) {
+                char escape = ESCAPE[(unsigned char)text[i]];
+                if (escape)
+                    *out++ = '\\';
+                *out++ = escape ? escape : text[i];
+                i++;
             }
         }
         s->copy.len = (size_t)(out - s->copy.data);
