@@ -1,7 +1,8 @@
 /* Rows that block one another: x and y swapped under a unique constraint that the source checks at the end of the
- * statement or of the transaction, and the target at once; deleted rows that refer to one another. Tried one by one,
- * each waits for the other for ever. So under one savepoint all of them first let go of what blocks, and then are
- * written; who is stuck for another reason is left out, and unless the rest succeeds, all is as it was.
+ * statement or of the transaction, and the target at once; deleted rows that refer to one another; pairs exchanged
+ * between two ids; a row that hands its values and its children to a new one. Tried one by one, each waits for the
+ * other for ever. So under one savepoint all of them first let go of what blocks, and then are written; who is stuck
+ * for another reason is left out, and unless the rest succeeds, all is as it was.
  */
 #include "sinks/postgres/rowwork.h"
 
@@ -12,6 +13,31 @@
 
 #define GROUP_MAX 500
 #define ROUNDS_MAX 16 /* left out one by one; more are not a swap */
+
+struct group {
+    int64_t ids[GROUP_MAX];
+    bool follows[GROUP_MAX]; /* lets go of nothing, but comes right when the others do: its parent is among them */
+    bool resolved[GROUP_MAX];
+    size_t count;
+};
+
+/* What a column of the row holds for a moment, as SQL; NULL: it stays as it is. A row that is to be deleted lets go of
+ * its references too, for its like may refer to one another. */
+static const char *stand_in(const struct row *row, size_t i, const struct relation *relation)
+{
+    const struct rule_column *own = &row->rule->columns[i];
+    bool deleted = row->op == ROW_DELETE;
+    int column = relation_column(relation, own->name);
+
+    for (size_t k = 0; k < row->rule->locator_count; k++)
+        if (row->rule->locator[k] == i)
+            return NULL;
+    if (column < 0 || own->key || (!deleted && (own->once || row->values[i].state == VALUE_ABSENT)))
+        return NULL;
+    if (unique_by_more_than_key(relation, column))
+        return unique_stand_in(&relation->columns[column]);
+    return deleted && own->parent && !relation->columns[column].not_null ? "NULL" : NULL;
+}
 
 static int let_go(struct pgsink *s, const struct row *row, struct err *reterr)
 {
@@ -24,63 +50,66 @@ static int let_go(struct pgsink *s, const struct row *row, struct err *reterr)
     buf_init(&sql, (size_t)1 << 20);
     buf_printf(&sql, "UPDATE %s SET ", target->table);
     for (size_t i = 0; i < rule->column_count; i++) {
-        int column = relation_column(target->relation, rule->columns[i].name);
-        if (column < 0 || rule->columns[i].key || rule->columns[i].once || row->values[i].state == VALUE_ABSENT ||
-            !unique_by_more_than_key(target->relation, column) || !unique_stand_in(&target->relation->columns[column]))
-            continue;
-        buf_printf(&sql, "%s%s = %s", count++ ? ", " : "", target->columns[i],
-                   unique_stand_in(&target->relation->columns[column]));
+        const char *text = stand_in(row, i, target->relation);
+        if (text)
+            buf_printf(&sql, "%s%s = %s", count++ ? ", " : "", target->columns[i], text);
     }
     for (size_t i = 0; i < rule->locator_count; i++) {
         params[i] = value_text(&row->locator[i], &s->rowmode->arena);
         buf_printf(&sql, "%s%s = $%zu", i ? " AND " : " WHERE ", target->columns[rule->locator[i]], i + 1);
     }
     if (count)
-        failed =
-            session_query(s, "releasing unique values", buf_text(&sql), (int)rule->locator_count, params, NULL, reterr);
+        failed = session_query(s, "releasing values", buf_text(&sql), (int)rule->locator_count, params, NULL, reterr);
     buf_done(&sql);
     return failed;
 }
 
-/* Rows that are to be deleted and refer to one another let go of their references. */
-static int let_go_of_parents(struct pgsink *s, const struct row *row, struct err *reterr)
+/* --- pairs that are exchanged: their target rows keep their keys, and exchange their identities (rowwrite.c) --- */
+
+static void exchange_forget(struct rowmode *rm)
 {
-    const struct rule *rule = row->rule;
-    const struct target *target = &rule_state_of(s, rule)->target;
-    const char **params = arena_zalloc(&s->rowmode->arena, rule->locator_count, sizeof(*params));
-    int count = 0, failed = 0;
-    struct buf sql;
-
-    buf_init(&sql, (size_t)1 << 20);
-    buf_printf(&sql, "UPDATE %s SET ", target->table);
-    for (size_t i = 0; i < rule->column_count; i++) {
-        int column = relation_column(target->relation, rule->columns[i].name);
-        if (column < 0 || !rule->columns[i].parent || rule->columns[i].key ||
-            target->relation->columns[column].not_null)
-            continue;
-        buf_printf(&sql, "%s%s = NULL", count++ ? ", " : "", target->columns[i]);
-    }
-    for (size_t i = 0; i < rule->locator_count; i++) {
-        params[i] = value_text(&row->locator[i], &s->rowmode->arena);
-        buf_printf(&sql, "%s%s = $%zu", i ? " AND " : " WHERE ", target->columns[rule->locator[i]], i + 1);
-    }
-    if (count)
-        failed =
-            session_query(s, "releasing references", buf_text(&sql), (int)rule->locator_count, params, NULL, reterr);
-    buf_done(&sql);
-    return failed;
+    for (size_t i = 0; i < rm->exchange_count; i++)
+        free(rm->exchange[i].key);
+    rm->exchange_count = 0;
 }
 
-static bool may_block(const struct standing *entry)
+static void exchange_add(struct rowmode *rm, const struct standing *entry)
+{
+    if (!rm->exchange)
+        rm->exchange = mem_alloc(GROUP_MAX * sizeof(*rm->exchange));
+    rm->exchange[rm->exchange_count++] = (struct exchanged_pair){.rule = entry->rule, .key = mem_strdup(entry->key)};
+}
+
+bool rowmode_exchanges(const struct rowmode *rm, const struct rule *rule, const char *key)
+{
+    for (size_t i = 0; i < rm->exchange_count; i++)
+        if (rm->exchange[i].rule == rule && strcmp(rm->exchange[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+/* --- the group --- */
+
+enum part {
+    PART_NONE, /* none of those that block one another */
+    PART_LETS_GO,
+    PART_FOLLOWS,
+};
+
+static enum part part_of(const struct standing *entry)
 {
     if (entry->state == STATE_DELETE_REFUSED)
-        return true;
-    return entry->state == STATE_QUARANTINED &&
-           (entry->category == CATEGORY_CONSTRAINT_VIOLATION || entry->category == CATEGORY_EMAIL_CONFLICT);
+        return PART_LETS_GO;
+    if (entry->state != STATE_QUARANTINED)
+        return PART_NONE;
+    if (entry->category == CATEGORY_CONSTRAINT_VIOLATION || entry->category == CATEGORY_EMAIL_CONFLICT)
+        return PART_LETS_GO;
+    if (entry->category == CATEGORY_AMBIGUOUS_VALUE && !entry->rule->locator_is_key)
+        return PART_LETS_GO;
+    return entry->category == CATEGORY_ORPHAN_REFERENCE ? PART_FOLLOWS : PART_NONE;
 }
 
-/* 1 where the entry is none of those that can block one another. */
-static int let_go_of_entry(struct pgsink *s, int64_t id, struct err *reterr)
+static int let_go_of_entry(struct pgsink *s, int64_t id, enum part *ret_part, struct err *reterr)
 {
     struct arena *arena = &s->rowmode->arena;
     struct standing *entry;
@@ -88,26 +117,28 @@ static int let_go_of_entry(struct pgsink *s, int64_t id, struct err *reterr)
     struct row *row;
 
     arena_reset(arena, 0);
+    *ret_part = PART_NONE;
     if (quarantine_load(s, id, arena, &entry, reterr))
         return -1;
-    if (!entry || !may_block(entry))
-        return 1;
+    enum part part = entry ? part_of(entry) : PART_NONE;
+    if (part != PART_LETS_GO) {
+        *ret_part = part;
+        return 0;
+    }
     if (quarantine_change(s, entry, arena, &change, reterr))
         return -1;
     if (!change)
-        return 1;
+        return 0;
     int mapped = map_transform_rule(s->options.map, entry->rule, change, arena, &row, reterr);
     if (mapped)
-        return mapped;
-    if (row->op == ROW_DELETE && row->rule->on_delete == DELETE_ROW)
-        return let_go_of_parents(s, row, reterr);
-    return row->op == ROW_UPSERT ? let_go(s, row, reterr) : 1;
+        return mapped < 0 ? -1 : 0;
+    if (row->op != ROW_UPSERT && !(row->op == ROW_DELETE && row->rule->on_delete == DELETE_ROW))
+        return 0;
+    *ret_part = part;
+    if (entry->category == CATEGORY_AMBIGUOUS_VALUE)
+        exchange_add(s->rowmode, entry);
+    return let_go(s, row, reterr);
 }
-
-struct group {
-    int64_t ids[GROUP_MAX];
-    size_t count;
-};
 
 static void drop(struct group *group, size_t at)
 {
@@ -115,28 +146,49 @@ static void drop(struct group *group, size_t at)
     memmove(&group->ids[at], &group->ids[at + 1], (group->count - at) * sizeof(*group->ids));
 }
 
-/* All let go, then all are written. *ret_stuck: the first one that fails even so; group->count where none does. */
+static int all_let_go(struct pgsink *s, struct group *group, size_t *ret_at, struct err *reterr)
+{
+    exchange_forget(s->rowmode);
+    for (*ret_at = 0; *ret_at < group->count;) {
+        enum part part;
+        if (let_go_of_entry(s, group->ids[*ret_at], &part, reterr))
+            return -1;
+        group->follows[*ret_at] = part == PART_FOLLOWS;
+        group->resolved[*ret_at] = false;
+        if (part == PART_NONE)
+            drop(group, *ret_at);
+        else
+            ++*ret_at;
+    }
+    return 0;
+}
+
+static int write_all(struct pgsink *s, struct group *group, size_t *ret_at, struct err *reterr)
+{
+    bool moved = true;
+
+    while (moved) {
+        moved = false;
+        for (*ret_at = 0; *ret_at < group->count; ++*ret_at) {
+            bool *resolved = &group->resolved[*ret_at];
+            if (*resolved)
+                continue;
+            if (rowmode_again(s, group->ids[*ret_at], resolved, reterr))
+                return -1;
+            moved |= *resolved;
+        }
+    }
+    return 0;
+}
+
+/* All let go, then all are written. *ret_stuck: the first that let go in vain; group->count where there is none. */
 static int try_group(struct pgsink *s, struct group *group, size_t *ret_stuck, struct err *reterr)
 {
-    for (size_t i = 0; i < group->count;) {
-        int other = let_go_of_entry(s, group->ids[i], reterr);
-        *ret_stuck = i;
-        if (other < 0)
-            return -1;
-        if (other)
-            drop(group, i);
-        else
-            i++;
-    }
-    for (size_t i = 0; i < group->count; i++) {
-        bool resolved;
-        *ret_stuck = i;
-        if (rowmode_again(s, group->ids[i], &resolved, reterr))
-            return -1;
-        if (!resolved)
-            return 0;
-    }
-    *ret_stuck = group->count;
+    if (all_let_go(s, group, ret_stuck, reterr) || write_all(s, group, ret_stuck, reterr))
+        return -1;
+    *ret_stuck = 0;
+    while (*ret_stuck < group->count && (group->resolved[*ret_stuck] || group->follows[*ret_stuck]))
+        ++*ret_stuck;
     return 0;
 }
 
@@ -178,7 +230,7 @@ static void forget_resolved(int64_t *ids, size_t *count, const struct group *gro
     for (size_t i = 0; i < *count; i++) {
         bool resolved = false;
         for (size_t j = 0; j < group->count && !resolved; j++)
-            resolved = group->ids[j] == ids[i];
+            resolved = group->resolved[j] && group->ids[j] == ids[i];
         if (!resolved)
             ids[kept++] = ids[i];
     }
@@ -202,6 +254,7 @@ int rowmode_together(struct pgsink *s, int64_t *ids, size_t *count, struct err *
     failed = session_run(s, "setting a savepoint", "SAVEPOINT pgrekey_group", reterr) ||
              try_groups(s, group, deltas, reterr) ||
              session_run(s, "releasing a savepoint", "RELEASE SAVEPOINT pgrekey_group", reterr);
+    exchange_forget(s->rowmode);
     if (!failed)
         forget_resolved(ids, count, group);
     free(deltas);

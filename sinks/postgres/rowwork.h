@@ -35,6 +35,14 @@ struct rowmode {
     /* References that this source transaction left NULL: their parent may come before it ends. Bounded as well. */
     struct noted_reference *noted;
     size_t noted_count;
+    struct exchanged_pair *exchange; /* only while a group is tried */
+    size_t exchange_count;
+};
+
+/* A source key whose target row may exchange its place with another of the same group. */
+struct exchanged_pair {
+    const struct rule *rule;
+    char *key;
 };
 
 struct noted_reference {
@@ -136,6 +144,8 @@ void account_settle(struct pgsink *s, const struct rule *rule, enum account_stat
  * go, then all are written, but for those that are stuck for another reason. The resolved ones leave ids[0..*count).
  * Our savepoint must not be set. */
 int rowmode_together(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr) MUST_CHECK;
+/* Does this source key take part in an exchange of pairs at the moment? */
+bool rowmode_exchanges(const struct rowmode *rm, const struct rule *rule, const char *key);
 int rowmode_truncate(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr) MUST_CHECK;
 
 #endif

@@ -312,6 +312,24 @@ static enum written take_up(struct pgsink *s, struct work *w, const struct row *
     return written;
 }
 
+/* Two rows, or more in a circle, want each other's pairs: the target row of this one goes to the holder, which is
+ * written anew, and whole, in its turn. */
+static enum written exchange(struct pgsink *s, struct work *w, const struct row *row, const struct value *holder,
+                             struct err *reterr)
+{
+    struct left_pair own;
+    int64_t affected;
+
+    if (find_own(s, w, row, &own, reterr))
+        return WRITE_FAILED;
+    if (!own.there)
+        return WRITE_REFUSED;
+    enum written written = give_identity(s, w, &own, NULL, reterr);
+    if (written == WRITE_DONE)
+        written = write_execute(s, w, TARGET_MOVE, row, holder, &affected, reterr);
+    return written == WRITE_DONE ? give_identity(s, w, &own, holder, reterr) : written;
+}
+
 /* The pair that the row wants is taken. Its holder's source row may be gone and the target row have been kept: then it
  * is opened again for this one. Else two living rows want one key. */
 static enum written reopen(struct pgsink *s, struct work *w, const struct row *row, const struct value *holder,
@@ -325,7 +343,7 @@ static enum written reopen(struct pgsink *s, struct work *w, const struct row *r
     if (!gone) {
         w->refusal.category = CATEGORY_AMBIGUOUS_VALUE;
         w->refusal.reason = "another living row of the source has the same key";
-        return WRITE_REFUSED;
+        return rowmode_exchanges(s->rowmode, w->rule, key) ? exchange(s, w, row, holder, reterr) : WRITE_REFUSED;
     }
     if (row->partial)
         return WRITE_NEEDS_ROW;
@@ -494,8 +512,11 @@ static enum written undo_set(struct pgsink *s, struct work *w, const struct valu
 enum written write_upsert(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
 {
     const struct row *checked;
-    enum written written = check_parents(s, w, row, &checked, reterr);
 
+    /* what the change left out would be that of the row whose place this one takes */
+    if (row->partial && rowmode_exchanges(s->rowmode, w->rule, w->key))
+        return WRITE_NEEDS_ROW;
+    enum written written = check_parents(s, w, row, &checked, reterr);
     if (written != WRITE_DONE)
         return written;
     if (w->old_locator) {
