@@ -55,9 +55,9 @@ for each in "${COMMANDS[@]}"; do
     cmp -s "$T/out" "$T/one" || missing+=" help $each,"
     grep -q "^  $each " "$T/overview" || missing+=" overview of $each,"
     grep -qF ".SS \"pgrekey $each" "$T/manual" || missing+=" manual of $each,"
-    for option in $(grep -oE -- '--[a-z][a-z-]+' "$T/one" | sort -u); do
+    while IFS= read -r option; do
         grep -qF -- "$option" "$T/manual.plain" || missing+=" manual of $option,"
-    done
+    done < <(grep -oE -- '--[a-z][a-z-]+' "$T/one" | sort -u)
 done
 equals "each command has help, and a place in overview and manual" "" "$missing"
 equals "nobody has to scroll sideways" 0 "$(awk 'length($0) > 110' "$T/overview" "$T/one" | wc -l)"
