@@ -36,6 +36,7 @@ void rowmode_close(struct pgsink *s)
     blocked_done(&s->rowmode->blocked);
     pending_forget(s->rowmode);
     free(s->rowmode->noted);
+    free(s->rowmode->exchange);
     free(s->rowmode->aside);
     free(s->rowmode);
     s->rowmode = NULL;
