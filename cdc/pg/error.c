@@ -26,7 +26,11 @@ static const struct sqlstate_rule rules[] = {
     {"25006", ERR_CONFIG, true},  /* read-only */
     {"25P03", ERR_RETRY, true},   /* idle in transaction for too long: the session is gone */
     {"26", ERR_CONFIG, false},    /* no such prepared statement: a transaction pooler */
+    {"27", ERR_POISON, false},    /* a trigger changed the row that is being written */
     {"28", ERR_CONFIG, true},     /* authorization */
+    {"2F", ERR_POISON, false},    /* a function on the row ended without a result */
+    {"38", ERR_POISON, false},    /* a function of another language failed on the row */
+    {"39", ERR_POISON, false},    /* the same */
     {"3D", ERR_CONFIG, true},     /* no such database */
     {"3F", ERR_CONFIG, true},     /* no such schema */
     {"40", ERR_RETRY, false},     /* deadlock, serialization */
@@ -47,7 +51,7 @@ static const struct sqlstate_rule rules[] = {
     {"57P04", ERR_CONFIG, true},  /* database dropped */
     {"58030", ERR_RETRY, false},  /* input or output on the server's disk */
     {"58P01", ERR_CONFIG, true},  /* no such file: a library that is not installed */
-    {"P0001", ERR_POISON, false}, /* RAISE in a trigger on the row */
+    {"P0", ERR_POISON, false},    /* a trigger on the row: RAISE, no row, too many rows, ASSERT */
 };
 
 static const struct sqlstate_rule *find_rule(const char *sqlstate)
@@ -171,6 +175,14 @@ static const char *safe_message(const PGresult *result, const char *sqlstate)
     return PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 }
 
+/* Somebody's own words, from a function or trigger: under whatever SQLSTATE they come, they speak of the row, and what
+ * stands where names should be may be a value. */
+static bool is_raised(const PGresult *result)
+{
+    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+    return function && strcmp(function, "exec_stmt_raise") == 0;
+}
+
 int pg_err(struct err *err, const char *side, PGconn *conn, const PGresult *result, const char *doing)
 {
     if (!result)
@@ -183,14 +195,17 @@ int pg_err(struct err *err, const char *side, PGconn *conn, const PGresult *resu
     if (!sqlstate || strlen(sqlstate) != 5)
         return err_from_libpq(err, side, conn, PQresultErrorMessage(result), doing);
 
-    char table[ERR_NAME_MAX], column[ERR_NAME_MAX], constraint[ERR_NAME_MAX];
-    copy_name(table, result, PG_DIAG_TABLE_NAME);
-    copy_name(column, result, PG_DIAG_COLUMN_NAME);
-    copy_name(constraint, result, PG_DIAG_CONSTRAINT_NAME);
-    const char *said = safe_message(result, sqlstate);
+    char table[ERR_NAME_MAX] = "", column[ERR_NAME_MAX] = "", constraint[ERR_NAME_MAX] = "";
+    bool raised = is_raised(result);
+    if (!raised) {
+        copy_name(table, result, PG_DIAG_TABLE_NAME);
+        copy_name(column, result, PG_DIAG_COLUMN_NAME);
+        copy_name(constraint, result, PG_DIAG_CONSTRAINT_NAME);
+    }
+    const char *said = raised ? NULL : safe_message(result, sqlstate);
 
-    err_set(err, pg_class_of_sqlstate(sqlstate), "%s: %s failed (SQLSTATE %s%s%s%s%s%s%s)%s%s", side, doing, sqlstate,
-            table[0] ? ", table " : "", table, column[0] ? ", column " : "", column,
+    err_set(err, raised ? ERR_POISON : pg_class_of_sqlstate(sqlstate), "%s: %s failed (SQLSTATE %s%s%s%s%s%s%s)%s%s",
+            side, doing, sqlstate, table[0] ? ", table " : "", table, column[0] ? ", column " : "", column,
             constraint[0] ? ", constraint " : "", constraint, said ? ": " : "", said ? said : "");
     if (!err)
         return -1;
@@ -198,7 +213,7 @@ int pg_err(struct err *err, const char *side, PGconn *conn, const PGresult *resu
     memcpy(err->table, table, sizeof(table));
     memcpy(err->column, column, sizeof(column));
     memcpy(err->constraint, constraint, sizeof(constraint));
-    const char *hint = hint_of_sqlstate(sqlstate);
+    const char *hint = raised ? NULL : hint_of_sqlstate(sqlstate);
     if (hint)
         err_hint(err, "%s", hint);
     return -1;

@@ -39,7 +39,8 @@ enum category refusal_category(const struct err *refusal, bool deleting)
         return CATEGORY_SCHEMA_MISMATCH;
     if (is_class(refusal, "40") || is_state(refusal, "55P03"))
         return CATEGORY_TRANSIENT;
-    return CATEGORY_NONE;
+    /* A trigger may raise any SQLSTATE. */
+    return refusal->class == ERR_POISON ? CATEGORY_VALIDATION_FAILURE : CATEGORY_NONE;
 }
 
 const char *refusal_reason(const struct err *refusal, bool deleting)
@@ -64,7 +65,7 @@ const char *refusal_reason(const struct err *refusal, bool deleting)
         return "a value does not fit its column's type";
     if (is_class(refusal, "54"))
         return "the row or a value is too large";
-    if (is_class(refusal, "42"))
+    if (is_class(refusal, "42") && refusal->class != ERR_POISON)
         return "the target table has changed";
     if (is_class(refusal, "40") || is_state(refusal, "55P03"))
         return "somebody else held the row";

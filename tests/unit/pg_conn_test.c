@@ -25,6 +25,7 @@ struct script {
     const char *encoding;       /* server_encoding; NULL: UTF8 */
     const char *sqlstate;       /* of the error of each query; NULL: queries succeed */
     const char *context;        /* and where it arose, NULL for none */
+    const char *function;       /* the server's own function that reports it, NULL: not said */
     bool hang_up;               /* and closes the connection behind it */
 };
 
@@ -58,7 +59,7 @@ static void send_message(int fd, char type, const struct buf *body)
     buf_done(&message);
 }
 
-static void send_error(int fd, const char *severity, const char *sqlstate, const char *context)
+static void send_error(int fd, const char *severity, const char *sqlstate, const char *context, const char *function)
 {
     struct buf body;
     buf_init(&body, 8192);
@@ -67,6 +68,8 @@ static void send_error(int fd, const char *severity, const char *sqlstate, const
                0, 0, 0);
     if (context)
         buf_printf(&body, "W%s%c", context, 0);
+    if (function)
+        buf_printf(&body, "R%s%c", function, 0);
     buf_putc(&body, '\0');
     send_message(fd, 'E', &body);
     buf_done(&body);
@@ -102,7 +105,7 @@ static bool answer_start(int fd, const struct script *script)
         return false;
     }
     if (script->start_sqlstate) {
-        send_error(fd, "FATAL", script->start_sqlstate, NULL);
+        send_error(fd, "FATAL", script->start_sqlstate, NULL, NULL);
         return false;
     }
     struct buf ok;
@@ -127,7 +130,7 @@ static void answer_queries(struct server *server, int fd)
         strncat(server->queries, query, sizeof(server->queries) - strlen(server->queries) - 2);
         strcat(server->queries, "\n");
         if (server->script->sqlstate) {
-            send_error(fd, "ERROR", server->script->sqlstate, server->script->context);
+            send_error(fd, "ERROR", server->script->sqlstate, server->script->context, server->script->function);
             if (server->script->hang_up)
                 return;
         } else {
@@ -367,9 +370,31 @@ static void a_servers_message_is_told_only_where_it_holds_no_values(void **state
     assert_query_error(&(struct script){.sqlstate = "P0001"}, ERR_POISON, false);
     assert_query_error(&(struct script){.sqlstate = "XX000"}, ERR_FATAL, false);
     assert_query_error(&(struct script){.sqlstate = "42P01"}, ERR_CONFIG, true);
-    /* a trigger's RAISE under the same code */
+    /* in a function, which may speak of anything */
     assert_query_error(&(struct script){.sqlstate = "42P01", .context = "PL/pgSQL function f() line 1 at RAISE"},
                        ERR_CONFIG, false);
+}
+
+static void what_a_function_raises_is_the_rows_fault_and_its_names_are_none(void **state)
+{
+    (void)state;
+    static const char *const sqlstates[] = {"P0001", "42501", "40001", "PT409"};
+    for (size_t i = 0; i < sizeof(sqlstates) / sizeof(*sqlstates); i++) {
+        const struct script script = {.sqlstate = sqlstates[i], .function = "exec_stmt_raise"};
+        struct server server;
+        struct err err;
+        PGconn *conn;
+        char expected[64];
+        start_server(&server, &script);
+        assert_int_equal(open_at(server.port, "", (struct pg_options){0}, &conn, &err), 0);
+        assert_int_equal(pg_run(conn, "target", "inserting rows", "INSERT", &err), -1);
+        pg_close(conn);
+        stop_server(&server);
+        snprintf(expected, sizeof(expected), "target: inserting rows failed (SQLSTATE %s)", sqlstates[i]);
+        assert_string_equal(err.message, expected);
+        assert_string_equal(err.table, "");
+        assert_int_equal(err.class, ERR_POISON);
+    }
 }
 
 static void message_names_sqlstate_table_and_constraint(void **state)
@@ -419,6 +444,7 @@ int main(void)
         cmocka_unit_test(session_settings_of_another_form_are_refused),
         cmocka_unit_test(password_file_must_hold_one),
         cmocka_unit_test(a_servers_message_is_told_only_where_it_holds_no_values),
+        cmocka_unit_test(what_a_function_raises_is_the_rows_fault_and_its_names_are_none),
         cmocka_unit_test(message_names_sqlstate_table_and_constraint),
         cmocka_unit_test(a_connection_lost_behind_an_error_tells_no_values),
     };

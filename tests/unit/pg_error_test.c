@@ -24,7 +24,9 @@ static void sqlstate_means_class(void **state)
         {"28P01", ERR_CONFIG}, {"3D000", ERR_CONFIG}, {"3F000", ERR_CONFIG}, {"42501", ERR_CONFIG},
         {"42601", ERR_CONFIG}, {"42703", ERR_CONFIG}, {"42P01", ERR_CONFIG}, {"55000", ERR_CONFIG},
         {"26000", ERR_CONFIG}, {"XX000", ERR_FATAL},  {"XX001", ERR_FATAL},  {"25P02", ERR_FATAL},
-        {"21000", ERR_FATAL},  {"0A000", ERR_FATAL},  {"", ERR_FATAL},
+        {"21000", ERR_FATAL},  {"0A000", ERR_FATAL},  {"", ERR_FATAL},       {"P0002", ERR_POISON},
+        {"P0004", ERR_POISON}, {"2F005", ERR_POISON}, {"38000", ERR_POISON}, {"39004", ERR_POISON},
+        {"27000", ERR_POISON},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         enum err_class class = pg_class_of_sqlstate(cases[i].sqlstate);

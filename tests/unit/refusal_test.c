@@ -53,6 +53,18 @@ static void sqlstates_tell_the_rows_fault_from_everybodys(void **state)
     }
 }
 
+static void what_a_trigger_raises_is_the_rows_fault_whatever_its_sqlstate(void **state)
+{
+    (void)state;
+    static const char *const raised[] = {"42501", "PT409", "0A000", "57P01", ""};
+    for (size_t i = 0; i < sizeof(raised) / sizeof(*raised); i++) {
+        struct err refusal = {.class = ERR_POISON};
+        snprintf(refusal.sqlstate, sizeof(refusal.sqlstate), "%s", raised[i]);
+        assert_int_equal(refusal_category(&refusal, false), CATEGORY_VALIDATION_FAILURE);
+        assert_string_equal(refusal_reason(&refusal, false), "a trigger or view on the target refuses it");
+    }
+}
+
 static void only_what_other_rows_can_mend_is_worth_a_second_try(void **state)
 {
     (void)state;
@@ -69,6 +81,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sqlstates_tell_the_rows_fault_from_everybodys),
+        cmocka_unit_test(what_a_trigger_raises_is_the_rows_fault_whatever_its_sqlstate),
         cmocka_unit_test(only_what_other_rows_can_mend_is_worth_a_second_try),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
