@@ -145,8 +145,10 @@ static void check_schema(struct check *check)
 static void check_log_privacy(struct check *check, const PGresult *server)
 {
     static const char SQL[] =
-        "SELECT string_agg(p, ', ') FROM unnest(ARRAY['log_min_messages', 'log_min_error_statement', 'log_statement',"
-        " 'log_min_duration_statement']) p WHERE NOT pg_catalog.has_parameter_privilege(p, 'SET')";
+        "SELECT string_agg(p, ', ') FROM unnest(ARRAY['log_min_messages', 'log_min_error_statement',"
+        " 'log_error_verbosity', 'log_statement', 'log_min_duration_statement', 'log_duration',"
+        " 'log_parameter_max_length', 'log_parameter_max_length_on_error']) p WHERE NOT "
+        "pg_catalog.has_parameter_privilege(p, 'SET')";
     if (PQgetvalue(server, 0, 4)[0] == 't')
         return;
     if (PQserverVersion(check->target) < 150000) {

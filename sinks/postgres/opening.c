@@ -26,6 +26,7 @@
 static const char *const WISHES[][2] = {
     {"log_min_messages", "fatal"},
     {"log_min_error_statement", "panic"},
+    {"log_error_verbosity", "terse"},
     {"log_statement", "none"},
     {"log_min_duration_statement", "-1"},
     {"log_duration", "off"},

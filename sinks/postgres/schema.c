@@ -199,6 +199,7 @@ static void put_log_settings(struct buf *sql, const char *role)
     static const char *const SETTINGS[][2] = {
         {"log_min_messages", "fatal"},
         {"log_min_error_statement", "panic"},
+        {"log_error_verbosity", "terse"}, /* a session that is ended within a COPY tells of its line in the context */
         {"log_statement", "none"},
         {"log_min_duration_statement", "-1"},
         {"log_duration", "off"},
