@@ -185,8 +185,10 @@ static int applier_loop(struct engine *engine, struct err *reterr)
         }
         if (stop)
             return 0;
-        if (open)
-            continue; /* nothing may come between the pieces of one transaction */
+        if (open) { /* nothing may come between the pieces of one transaction */
+            next_tick = now + TICK_IDLE_US;
+            continue;
+        }
         if (advance_when_idle(engine, &next_advance, reterr) != 0 || report_durable(engine, &all_durable, reterr) != 0)
             return -1;
         now = clock_mono_us();

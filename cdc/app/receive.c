@@ -172,7 +172,8 @@ static void on_commit(struct receiver *r, const struct stream_item *item)
 {
     struct handover *handover = r->handover;
     bool empty = r->transaction_rows == 0;
-    if (!empty || handover->filling->row_count > 0) {
+    /* The mark of a transaction whose last piece is gone already stands alone: an empty one behind it goes with it. */
+    if (!empty || !batch_is_empty(handover->filling)) {
         if (handover->filling->txn_count == 0)
             r->engine->oldest_commit_us = item->commit_us;
         batch_add_mark(handover->filling, item->end_lsn, item->commit_us, item->xid);
