@@ -7,6 +7,7 @@
 #include "sinks/postgres/position.h"
 #include "sinks/postgres/quickpath.h"
 #include "sinks/postgres/rowmode.h"
+#include "sinks/postgres/rowwork.h"
 #include "sinks/postgres/session.h"
 
 static size_t end_of_run(const struct batch *batch, size_t from, bool truncates)
@@ -32,17 +33,27 @@ static int apply_rows(struct pgsink *s, const struct batch *batch, struct err *r
     return rowmode_released(s, batch->rows, batch->row_count, reterr);
 }
 
+static int refuse_if_open(const struct pgsink *s, struct err *reterr)
+{
+    if (!breaker_is_open(s->breaker))
+        return 0;
+    (void)err_set(reterr, ERR_REFUSED, "breaker: too many of the last rows failed; the last one: %s",
+                  s->rowmode->failure);
+    return err_hint(reterr, "mend the target or the data, then `pgrekey resume`; without mending, resume sends these "
+                            "rows to quarantine");
+}
+
 static int apply_long_way(struct pgsink *s, const struct batch *batch, struct err *reterr)
 {
     if (!s->in_transaction && session_begin(s, reterr))
         return -1;
     if (apply_rows(s, batch, reterr))
         return -1;
-    if (breaker_is_open(s->breaker))
-        return err_set(reterr, ERR_REFUSED, "too many of the last rows failed: the mapping or the target is wrong");
+    if (refuse_if_open(s, reterr))
+        return -1;
     if (!batch->complete && batch->snapshot_part < 0)
         return 0;
-    if (rowmode_finish(s, reterr))
+    if (rowmode_finish(s, reterr) || refuse_if_open(s, reterr))
         return -1;
     return position_commit(s, batch, reterr);
 }
@@ -61,6 +72,8 @@ int apply_batch(struct sink *sink, struct batch *batch, struct err *reterr)
         session_rollback(s);
         return -1;
     }
+    if (!s->in_transaction)
+        breaker_passed(s->breaker);
     s->figures.batches++;
     s->figures.rows += batch->row_count;
     s->figures.transactions += batch->txn_count;

@@ -10,6 +10,8 @@ struct breaker {
     size_t window, next;
     size_t failed; /* among those in the ring */
     size_t limit;  /* that many open it */
+    size_t silent; /* rows that still come in silence after a reset */
+    bool held;     /* nothing has passed since a reset */
     bool open;
     uint8_t ring[]; /* 1: failed */
 };
@@ -47,6 +49,14 @@ void breaker_reset(struct breaker *breaker)
         return;
     clear_ring(breaker);
     breaker->open = false;
+    breaker->silent = breaker->window;
+    breaker->held = true;
+}
+
+void breaker_passed(struct breaker *breaker)
+{
+    if (breaker)
+        breaker->held = false;
 }
 
 static void record(struct breaker *breaker, bool failed)
@@ -83,7 +93,9 @@ void breaker_count(struct breaker *breaker, uint64_t good, uint64_t failed)
     count_good(breaker, good);
     for (uint64_t i = 0; i < failed && i < breaker->window; i++)
         record(breaker, true);
-    if (breaker->failed >= breaker->limit)
+    if (breaker->silent || breaker->held)
+        breaker->silent -= good + failed < breaker->silent ? (size_t)(good + failed) : breaker->silent;
+    else if (breaker->failed >= breaker->limit)
         breaker->open = true;
 }
 

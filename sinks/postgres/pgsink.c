@@ -200,6 +200,8 @@ int pgsink_pause(struct sink *sink, const char *category, const char *reason, st
     const char *params[3] = {s->options.pipeline, category, reason};
 
     s->resume_requested = false;
+    if (s->in_transaction) /* in the midst of a source transaction: it comes again from its begin */
+        session_rollback(s);
     if (session_query(s, "recording the pause",
                       "UPDATE pgrekey.pipeline SET paused = true, pause_category = $2, pause_reason = $3 "
                       "WHERE name = $1",

@@ -8,6 +8,7 @@
  */
 #include "sinks/postgres/rowmode.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -306,6 +307,16 @@ static int look_whether_it_stood(struct pgsink *s, struct work *w, const struct 
     return 0;
 }
 
+static void note_failure(struct pgsink *s, const struct work *w)
+{
+    const struct refusal *why = &w->refusal;
+    const char *column = why->column ? why->column : "", *constraint = why->constraint ? why->constraint : "";
+
+    snprintf(s->rowmode->failure, sizeof(s->rowmode->failure), "rule %s, %s, %s%s%s%s%s", w->rule->name,
+             category_name(why->category), why->reason ? why->reason : "", *column ? ", column " : "", column,
+             *constraint ? ", constraint " : "", constraint);
+}
+
 /* A refused row goes aside under its new key. The row under the old key goes: nothing of the source stands for it. */
 static int after_refused(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
 {
@@ -321,9 +332,12 @@ static int after_refused(struct pgsink *s, struct work *w, const struct row *row
     if (quarantine_put(s, w->rule, kept, w->key, &w->refusal, &id, reterr))
         return -1;
     settle(s, w, w->change->op == CHANGE_DELETE ? EVENT_DELETE_FAILED : EVENT_FAILED);
+    note_failure(s, w);
     if (w->refusal.blocked_by)
         blocked_add(&s->rowmode->blocked, w->refusal.blocked_by);
-    if (refusal_may_pass(w->refusal.category)) {
+    /* What the mapping rejects by itself is rejected again, whatever else its transaction does. */
+    bool final = row->op == ROW_REJECT && w->refusal.category != CATEGORY_ORPHAN_REFERENCE;
+    if (!final && refusal_may_pass(w->refusal.category)) {
         put_aside(s, id); /* counted as a failure once its transaction has ended */
         return 0;
     }

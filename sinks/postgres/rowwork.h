@@ -37,6 +37,7 @@ struct rowmode {
     size_t noted_count;
     struct exchanged_pair *exchange; /* only while a group is tried */
     size_t exchange_count;
+    char failure[ERR_TEXT_MAX / 2]; /* the last one, in names: what the breaker says, for the batch leaves no entry */
 };
 
 /* A source key whose target row may exchange its place with another of the same group. */

@@ -88,6 +88,31 @@ static void a_window_of_zero_is_no_breaker(void **state)
     breaker_free(breaker);
 }
 
+static void after_a_reset_stays_shut_until_something_passed_and_the_window_is_full(void **state)
+{
+    (void)state;
+    struct breaker *breaker = breaker_new(10, 30);
+    breaker_count(breaker, 0, 3);
+    assert_true(breaker_is_open(breaker));
+    breaker_reset(breaker);
+    breaker_count(breaker, 0, 3); /* the same rows again */
+    assert_false(breaker_is_open(breaker));
+    breaker_count(breaker, 0, 50); /* more than a window, but in one transaction */
+    assert_false(breaker_is_open(breaker));
+    breaker_passed(breaker);
+    breaker_count(breaker, 0, 1);
+    assert_true(breaker_is_open(breaker));
+
+    breaker_reset(breaker);
+    breaker_passed(breaker);
+    breaker_count(breaker, 5, 4);
+    assert_false(breaker_is_open(breaker));
+    breaker_count(breaker, 0, 1);
+    breaker_count(breaker, 0, 1);
+    assert_true(breaker_is_open(breaker));
+    breaker_free(breaker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -95,6 +120,7 @@ int main(void)
         cmocka_unit_test(a_window_not_yet_full_counts_the_missing_as_good),
         cmocka_unit_test(failures_leave_the_window_behind_good_rows),
         cmocka_unit_test(stays_open_until_it_is_reset),
+        cmocka_unit_test(after_a_reset_stays_shut_until_something_passed_and_the_window_is_full),
         cmocka_unit_test(many_good_rows_at_once_equal_single_ones),
         cmocka_unit_test(a_window_of_zero_is_no_breaker),
     };
