@@ -1,22 +1,21 @@
 /* The order in which rules are applied: a rule after all that own what it refers to, otherwise as in the file.
  *
- * Edges come from references of the mapping and from foreign keys of the target. A circle is refused; but one that
- * only foreign keys close which are deferrable is none, because the sink defers them. */
+ * Edges come from references of the mapping and from foreign keys of the target. A circle is refused, also one that
+ * deferrable foreign keys close: a snapshot loads one level after the other, in transactions of their own. */
 #include "transform/map_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct edges {
-    size_t count;  /* rules */
-    uint8_t *hard; /* [child * count + parent] */
-    uint8_t *soft; /* likewise, by deferrable foreign keys only */
+    size_t count;   /* rules */
+    uint8_t *waits; /* [child * count + parent] */
 };
 
-static void add_edge(uint8_t *matrix, const struct edges *edges, int child, int parent)
+static void add_edge(const struct edges *edges, int child, int parent)
 {
     if (child != parent)
-        matrix[(size_t)child * edges->count + (size_t)parent] = 1;
+        edges->waits[(size_t)child * edges->count + (size_t)parent] = 1;
 }
 
 static void add_references(const struct map *map, struct edges *edges, const struct rule *rule)
@@ -25,7 +24,7 @@ static void add_references(const struct map *map, struct edges *edges, const str
         const char *entity = rule->columns[c].parent_entity;
         for (size_t i = 0; entity && i < map->rule_count; i++)
             if (map->rules[i]->entity && strcmp(map->rules[i]->entity, entity) == 0)
-                add_edge(edges->hard, edges, rule->index, (int)i);
+                add_edge(edges, rule->index, (int)i);
     }
 }
 
@@ -47,25 +46,23 @@ static void add_foreign_keys(const struct map *map, struct edges *edges, const s
             continue;
         for (size_t i = 0; i < map->rule_count; i++)
             if (map_same_table(map->rules[i]->to_schema, map->rules[i]->to_table, fk->parent_schema, fk->parent_table))
-                add_edge(fk->deferrable ? edges->soft : edges->hard, edges, rule->index, (int)i);
+                add_edge(edges, rule->index, (int)i);
     }
 }
 
-static bool waits(const struct edges *edges, const bool *done, size_t child, bool soft)
+static bool waits(const struct edges *edges, const bool *done, size_t child)
 {
-    for (size_t parent = 0; parent < edges->count; parent++) {
-        size_t at = child * edges->count + parent;
-        if (!done[parent] && (edges->hard[at] || (soft && edges->soft[at])))
+    for (size_t parent = 0; parent < edges->count; parent++)
+        if (!done[parent] && edges->waits[child * edges->count + parent])
             return true;
-    }
     return false;
 }
 
 /* The first rule of the file that waits for nothing, or -1. */
-static int next_rule(const struct edges *edges, const bool *done, bool soft)
+static int next_rule(const struct edges *edges, const bool *done)
 {
     for (size_t i = 0; i < edges->count; i++)
-        if (!done[i] && !waits(edges, done, i, soft))
+        if (!done[i] && !waits(edges, done, i))
             return (int)i;
     return -1;
 }
@@ -84,7 +81,7 @@ static void report_circle(const struct map *map, const struct edges *edges, cons
             if (round == 1)
                 buf_printf(&text, "%s > ", map->rules[at]->name);
             size_t parent = 0;
-            while (done[parent] || !edges->hard[at * edges->count + parent])
+            while (done[parent] || !edges->waits[at * edges->count + parent])
                 parent++;
             at = parent;
             if (round == 1 && at == start)
@@ -101,16 +98,13 @@ void map_sort(struct map *map, struct map_issues *issues)
 {
     struct edges edges = {.count = map->rule_count};
     bool *done = mem_zalloc(map->rule_count + 1, sizeof *done);
-    edges.hard = mem_zalloc(map->rule_count * map->rule_count + 1, 1);
-    edges.soft = mem_zalloc(map->rule_count * map->rule_count + 1, 1);
+    edges.waits = mem_zalloc(map->rule_count * map->rule_count + 1, 1);
     for (size_t i = 0; i < map->rule_count; i++) {
         add_references(map, &edges, map->rules[i]);
         add_foreign_keys(map, &edges, map->rules[i]);
     }
     for (size_t i = 0; i < map->rule_count; i++) {
-        int next = next_rule(&edges, done, true);
-        if (next < 0)
-            next = next_rule(&edges, done, false);
+        int next = next_rule(&edges, done);
         if (next < 0) {
             report_circle(map, &edges, done, issues);
             break;
@@ -118,7 +112,6 @@ void map_sort(struct map *map, struct map_issues *issues)
         done[next] = true;
         map->order[i] = next;
     }
-    free(edges.hard);
-    free(edges.soft);
+    free(edges.waits);
     free(done);
 }

@@ -220,4 +220,8 @@ rows:
   - {from: hen, to: hen, key: {id: id}, columns: {egg_id: egg_id}}
 YAML
 pgrekey_fails "a circle of the target's foreign keys is refused" 6 'circle: .*egg.*hen' map check
+target_sql "ALTER TABLE hen DROP CONSTRAINT hen_egg_id_fkey; ALTER TABLE hen ADD FOREIGN KEY (egg_id) REFERENCES egg DEFERRABLE INITIALLY DEFERRED"
+pgrekey_fails "and one that a deferrable one closes" 6 'circle: .*egg.*hen' map check
+target_sql "ALTER TABLE hen DROP CONSTRAINT hen_egg_id_fkey"
+check "without it there is none" pgrekey map check
 test_end
