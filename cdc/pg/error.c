@@ -7,6 +7,7 @@
  */
 #include "cdc/pg/pg.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -139,12 +140,19 @@ void pg_tidy_message(const char *message, char *text, size_t size, char *sqlstat
     buf_done(&all);
 }
 
+/* Where sending fails, libpq says so at once, but holds the connection for good until it reads its end. */
+static bool is_lost(const PGconn *conn)
+{
+    struct pollfd fd = {.fd = PQsocket(conn), .events = POLLRDHUP};
+    return PQstatus(conn) != CONNECTION_OK || (poll(&fd, 1, 0) > 0 && fd.revents != 0);
+}
+
 /* The connection failed under us, or libpq itself has something to say: no server's text is in it but
  * severity and SQLSTATE, for pg_open() asks libpq for no more. */
 static int err_from_libpq(struct err *err, const char *side, PGconn *conn, const char *message, const char *doing)
 {
     char text[ERR_TEXT_MAX], sqlstate[6];
-    bool lost = PQstatus(conn) != CONNECTION_OK;
+    bool lost = is_lost(conn);
 
     pg_tidy_message(message, text, sizeof(text), sqlstate);
     enum err_class class = lost ? ERR_RETRY : ERR_FATAL;

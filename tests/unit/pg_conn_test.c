@@ -431,6 +431,23 @@ static void a_connection_lost_behind_an_error_tells_no_values(void **state)
     stop_server(&server);
 }
 
+/* libpq then tells of the failure at once, and holds the connection for good until it reads. */
+static void a_connection_lost_in_sending_is_retry(void **state)
+{
+    (void)state;
+    const struct script script = {0};
+    struct server server;
+    struct err err;
+    PGconn *conn;
+    start_server(&server, &script);
+    assert_int_equal(open_at(server.port, "", (struct pg_options){0}, &conn, &err), 0);
+    shutdown(PQsocket(conn), SHUT_WR);
+    stop_server(&server);
+    assert_int_equal(pg_run(conn, "target", "inserting rows", "INSERT", &err), -1);
+    assert_int_equal(err.class, ERR_RETRY);
+    pg_close(conn);
+}
+
 int main(void)
 {
     unsetenv("PGPASSWORD");
@@ -447,6 +464,7 @@ int main(void)
         cmocka_unit_test(what_a_function_raises_is_the_rows_fault_and_its_names_are_none),
         cmocka_unit_test(message_names_sqlstate_table_and_constraint),
         cmocka_unit_test(a_connection_lost_behind_an_error_tells_no_values),
+        cmocka_unit_test(a_connection_lost_in_sending_is_retry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
