@@ -252,20 +252,18 @@ static int update_many(struct pgsink *s, size_t r, const struct chunk_plan *plan
     return 0;
 }
 
-/* The statement of each entry; NULL where nothing is to be set. Made in a first round, since making one may move the
- * others. */
+/* The statement of each entry; NULL where nothing is to be set. */
 static struct target_statement **statements_of(struct pgsink *s, struct target *target, const struct group *group)
 {
     struct target_statement **statements = arena_alloc(&s->scratch, group->count * sizeof(*statements));
 
-    for (int round = 0; round < 2; round++) {
-        struct target_statement *whole = NULL; /* of rows that hold everything: one for all of them */
-        for (size_t i = 0; i < group->count; i++) {
-            const struct row *row = s->net->entries[group->entries[i]].row;
-            statements[i] = !row->partial && whole ? whole : target_statement(target, TARGET_UPDATE, row->values);
-            if (!row->partial)
-                whole = statements[i];
-        }
+    struct target_statement *whole = NULL; /* of rows that hold everything: one for all of them */
+
+    for (size_t i = 0; i < group->count; i++) {
+        const struct row *row = s->net->entries[group->entries[i]].row;
+        statements[i] = !row->partial && whole ? whole : target_statement(target, TARGET_UPDATE, row->values);
+        if (!row->partial)
+            whole = statements[i];
     }
     return statements;
 }

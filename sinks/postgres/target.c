@@ -126,8 +126,9 @@ void target_done(struct target *target)
         free(target->fixed[i].columns);
     }
     for (size_t i = 0; i < target->update_count; i++) {
-        free(target->updates[i].sql);
-        free(target->updates[i].columns);
+        free(target->updates[i]->sql);
+        free(target->updates[i]->columns);
+        free(target->updates[i]);
     }
     free(target->updates);
     free(target->columns);
@@ -269,7 +270,7 @@ static struct target_statement *statement_of_update(struct target *target, enum 
     struct buf sql;
 
     for (size_t i = 0; i < target->update_count; i++) {
-        statement = &target->updates[i];
+        statement = target->updates[i];
         if (statement->op == op && statement->count == count &&
             memcmp(statement->columns, columns, count * sizeof(*columns)) == 0) {
             free(columns);
@@ -284,13 +285,13 @@ static struct target_statement *statement_of_update(struct target *target, enum 
         target->update_capacity = target->update_capacity ? target->update_capacity * 2 : 4;
         target->updates = mem_realloc(target->updates, target->update_capacity * sizeof(*target->updates));
     }
-    statement = &target->updates[target->update_count];
+    statement = mem_alloc(sizeof(*statement));
     *statement = (struct target_statement){.op = op, .columns = columns, .count = count};
     snprintf(statement->name, sizeof(statement->name), "pgrekey_%d_u%zu", target->rule->index, target->update_count);
     buf_init(&sql, SQL_MAX);
     put_update(&sql, target, statement);
     statement->sql = take_text(&sql);
-    target->update_count++;
+    target->updates[target->update_count++] = statement;
     return statement;
 }
 

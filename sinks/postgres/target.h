@@ -52,7 +52,7 @@ struct target {
     bool cascades;      /* some foreign key of another table acts on this one's deletes (CASCADE, SET ..) */
     bool has_parents;   /* some column is a reference that the engine checks */
     struct target_statement fixed[TARGET_OPS]; /* those of update and move are unused */
-    struct target_statement *updates;          /* of update and move, by the columns they set */
+    struct target_statement **updates;         /* of update and move, by the columns they set; each keeps its place */
     size_t update_count, update_capacity;
 };
 
@@ -62,8 +62,8 @@ int target_init(struct target *target, const struct rule *rule, const struct cat
 void target_done(struct target *target);
 
 /* The statement for an op, its text made but not sent; for TARGET_UPDATE and TARGET_MOVE by which of `values` are not
- * ABSENT (else `values` is not looked at). NULL where an update would set nothing, or a `set:` has nothing to set. The
- * pointer is good until the next call for the same target. */
+ * ABSENT (else `values` is not looked at). NULL where an update would set nothing, or a `set:` has nothing to set. It
+ * lives as long as the target. */
 struct target_statement *target_statement(struct target *target, enum target_op op, const struct value *values);
 
 /* Parameters of a statement, as NUL-terminated text in the arena (NULL for SQL NULL): for insert and upsert all

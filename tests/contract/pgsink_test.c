@@ -102,6 +102,37 @@ static void a_lost_connection_is_no_half_batch(void **state)
 
 /* --- what an update touches --- */
 
+static void leave_out(struct row *row, const char *column)
+{
+    for (size_t i = 0; i < row->rule->column_count; i++)
+        if (strcmp(row->rule->columns[i].name, column) == 0)
+            row->values[i].state = VALUE_ABSENT;
+    row->partial = true;
+}
+
+/* Each row has a statement of its own; the first one fails, and so none of the others is prepared. */
+static void statements_behind_a_failed_one_are_prepared_again(void **state)
+{
+    static const char *const absent[] = {"nick", "email", "legacy_id", "office_id", "boss_id", "bio"};
+    struct world *w = *state;
+    world_insert(w, "offices", "1, 'North'");
+    for (int id = 1; id <= 6; id++) {
+        char values[64];
+        snprintf(values, sizeof(values), "%d, 'old%d@x', NULL, 1, NULL, 'story'", id, id);
+        world_insert(w, "users", values);
+    }
+    world_apply(w);
+    world_run(w, "ALTER TABLE app.users ADD CHECK (bio <> 'refused')");
+    world_update(w, "users", "id = 1", "bio = 'refused'", NULL);
+    world_update(w, "users", "id > 1", "email = 'new' || id || '@x'", NULL);
+    for (size_t i = 0; i < 6; i++)
+        leave_out(w->batch.rows[i], absent[i]);
+    world_apply(w);
+    assert_account(w, "users", "5|1|0|0");
+    assert_world(w, "SELECT legacy_id, email FROM app.users ORDER BY 1",
+                 "1|old1@x\n2|old2@x\n3|new3@x\n4|new4@x\n5|new5@x\n6|new6@x");
+}
+
 static void an_update_leaves_what_the_mapping_does_not_own(void **state)
 {
     struct world *w = *state;
@@ -728,6 +759,7 @@ int main(int argc, char **argv)
         promise(a_death_inside_a_source_transaction_leaves_nothing_of_it),
         promise(a_second_engine_of_the_same_pipeline_is_kept_out),
         promise(a_lost_connection_is_no_half_batch),
+        promise(statements_behind_a_failed_one_are_prepared_again),
         promise(an_update_leaves_what_the_mapping_does_not_own),
         promise(an_unchanged_out_of_line_value_stays),
         promise(a_partial_row_that_nothing_holds_is_read_from_the_source),
