@@ -56,10 +56,12 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
  * state SNAPSHOT, durable before it returns. With `again`, the record already says SNAPSHOT: removes all that the dead
  * one wrote (rows of the mapping's tables, quarantine, counters) first.
  * pgsink_snapshot_point: records the slot's consistent point and the number of parts, for progress.
- * pgsink_snapshot_end: state STREAMING at lsn, durable before it returns. */
+ * pgsink_snapshot_end: state STREAMING at lsn, durable before it returns.
+ * pgsink_snapshot_abandon: takes a begun one back: no rows, no record, as before its begin. */
 int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_point(struct sink *sink, uint64_t consistent_lsn, int part_count, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
+int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr) MUST_CHECK;
 
 /* A further session for loading one snapshot part at a time beside the main one: no advisory lock, no position; a
  * batch is a target transaction of its own, with its counters, quarantine and progress (batch.snapshot_part). */

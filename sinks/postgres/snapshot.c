@@ -126,24 +126,26 @@ static int record_rules(struct pgsink *s, struct err *reterr)
     return 0;
 }
 
-static int begin(struct pgsink *s, bool again, struct err *reterr)
+static int empty_tables(struct pgsink *s, struct err *reterr)
 {
     struct err refused = {0};
 
+    if (truncate_tables(s, &refused) == 0)
+        return 0;
+    if (refused.class != ERR_RETRY)
+        return delete_rows(s, reterr);
+    if (reterr)
+        *reterr = refused;
+    return -1;
+}
+
+static int begin(struct pgsink *s, bool again, struct err *reterr)
+{
     if (session_begin(s, reterr) ||
         session_run(s, "beginning a snapshot", "SET LOCAL synchronous_commit = local", reterr))
         return -1;
-    if (!again && refuse_rows(s, reterr))
+    if (again ? empty_tables(s, reterr) : refuse_rows(s, reterr))
         return -1;
-    if (again && truncate_tables(s, &refused)) {
-        if (refused.class == ERR_RETRY) {
-            if (reterr)
-                *reterr = refused;
-            return -1;
-        }
-        if (delete_rows(s, reterr))
-            return -1;
-    }
     if (session_forget_pipeline(s->conn, s->options.pipeline, false, reterr) || record_pipeline(s, reterr) ||
         record_rules(s, reterr))
         return -1;
@@ -205,4 +207,37 @@ int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr)
     s->lsn = lsn;
     /* Loaders may have left side records that this session has not counted. */
     return opening_read_bounds(s, reterr);
+}
+
+/* Where nothing was written the tables are not touched: the role may lack the right to. */
+static int abandon(struct pgsink *s, struct err *reterr)
+{
+    struct err rows = {0};
+
+    if (session_begin(s, reterr) ||
+        session_run(s, "giving up the snapshot", "SET LOCAL synchronous_commit = local", reterr))
+        return -1;
+    if (refuse_rows(s, &rows)) {
+        if (rows.class != ERR_REFUSED) {
+            *reterr = rows;
+            return -1;
+        }
+        if (empty_tables(s, reterr))
+            return -1;
+    }
+    if (session_forget_pipeline(s->conn, s->options.pipeline, false, reterr))
+        return -1;
+    return session_commit(s, reterr);
+}
+
+int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+
+    if (abandon(s, reterr)) {
+        session_rollback(s);
+        return -1;
+    }
+    s->state = PIPELINE_NEW;
+    return 0;
 }
