@@ -28,6 +28,12 @@
 
 #include <stdint.h>
 
+/* What a rule's counters move by. */
+struct account {
+    int64_t mapped, quarantined, excluded, failed_deletes;
+    int64_t deletes; /* target rows removed: for the audit */
+};
+
 enum account_state {
     STATE_ABSENT,
     STATE_MAPPED,

@@ -4,7 +4,7 @@
 
 #include "sinks/postgres/breaker.h"
 #include "sinks/postgres/chunk.h"
-#include "sinks/postgres/position.h"
+#include "sinks/postgres/record.h"
 #include "sinks/postgres/quickpath.h"
 #include "sinks/postgres/rowmode.h"
 #include "sinks/postgres/rowwork.h"
@@ -55,7 +55,7 @@ static int apply_long_way(struct pgsink *s, const struct batch *batch, struct er
         return 0;
     if (rowmode_finish(s, reterr) || refuse_if_open(s, reterr))
         return -1;
-    return position_commit(s, batch, reterr);
+    return record_commit(s, batch, reterr);
 }
 
 int apply_batch(struct sink *sink, struct batch *batch, struct err *reterr)

@@ -1,4 +1,4 @@
-#include "sinks/postgres/request_store.h"
+#include "sinks/postgres/audit.h"
 
 #include <inttypes.h>
 #include <stdio.h>

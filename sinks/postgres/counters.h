@@ -10,14 +10,10 @@
 #include <stdint.h>
 
 #include "cdc/base/err.h"
+#include "sinks/postgres/account.h"
 
 struct pgsink;
 struct pipe;
-
-struct account {
-    int64_t mapped, quarantined, excluded, failed_deletes;
-    int64_t deletes; /* target rows removed: for the audit */
-};
 
 /* Adds to the rule's deltas. */
 void counters_add(struct pgsink *s, int rule_index, const struct account *delta);

@@ -5,11 +5,12 @@
  *
  *     marks:  (lsn 10, target 100) (lsn 25, target 180) (lsn 31, target 240)      flushed 200 ─▶ confirmed 25
  */
+#include "sinks/postgres/durable.h"
+
 #include <stdlib.h>
 
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
-#include "sinks/postgres/position.h"
 #include "sinks/postgres/session.h"
 
 #define ASK_US INT64_C(50000)

@@ -7,7 +7,7 @@
 #include "sinks/postgres/copyin.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/pipe.h"
-#include "sinks/postgres/rowmode.h"
+#include "sinks/postgres/marks.h"
 #include "sinks/postgres/session.h"
 #include "sinks/postgres/stage.h"
 
@@ -359,7 +359,7 @@ static int note_pending(struct pgsink *s, const struct pending_note *note, struc
         column->name,        column->parent_entity, arena_strndup(&s->scratch, note->parent.text, note->parent.len)};
 
     rule_state_of(s, row->rule)->pending++;
-    rowmode_note_reference(s, row->rule, params[2], note->column, &note->parent);
+    pending_remember(s, row->rule, params[2], note->column, &note->parent);
     return session_query(s, "noting a pending reference",
                          "INSERT INTO pgrekey.pending_reference (pipeline, rule, key, column_name, parent_entity, "
                          "parent_id) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (pipeline, rule, key, column_name) "

@@ -1,12 +1,12 @@
-/* What stands beside the rows: keys whose target row stays although their source row is gone or excluded, and
- * references that are NULL because their parent is not there. Where a rule has none, nobody asks. */
-#include "sinks/postgres/rowwork.h"
+/* Where a rule has no mark, nobody asks for one. */
+#include "sinks/postgres/marks.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/rowmode.h"
+#include "sinks/postgres/rowwork.h"
 
 #define NOTED_MAX 4096
 
@@ -91,8 +91,8 @@ void pending_forget(struct rowmode *rm)
     rm->noted_count = 0;
 }
 
-void rowmode_note_reference(struct pgsink *s, const struct rule *rule, const char *key, size_t column,
-                            const struct value *parent)
+void pending_remember(struct pgsink *s, const struct rule *rule, const char *key, size_t column,
+                      const struct value *parent)
 {
     struct rowmode *rm = s->rowmode;
 

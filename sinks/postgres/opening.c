@@ -13,7 +13,7 @@
 #define LOCK_WAIT_DEFAULT_S 90
 #define LOCK_POLL_NS (200L * 1000 * 1000)
 
-/* Commits do not wait for the disk (position.h says why that is safe). Our statements find their rows by index, and
+/* Commits do not wait for the disk (durable.c says why that is safe). Our statements find their rows by index, and
  * the planner must not think otherwise over a table that has just been filled and not been analysed. */
 #define SESSION                                                                                                        \
     "-c synchronous_commit=off -c row_security=off -c idle_in_transaction_session_timeout=0 -c DateStyle=ISO "         \

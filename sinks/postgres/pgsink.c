@@ -9,13 +9,15 @@
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
 #include "sinks/postgres/apply.h"
+#include "sinks/postgres/audit.h"
 #include "sinks/postgres/breaker.h"
+#include "sinks/postgres/durable.h"
 #include "sinks/postgres/netchange.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/parents.h"
-#include "sinks/postgres/position.h"
-#include "sinks/postgres/quarantine_store.h"
+#include "sinks/postgres/record.h"
 #include "sinks/postgres/request_store.h"
+#include "sinks/postgres/retry.h"
 #include "sinks/postgres/rowmode.h"
 #include "sinks/postgres/session.h"
 
@@ -33,7 +35,7 @@ static int sink_tick_op(struct sink *sink, struct err *reterr)
 
     if (s->in_transaction || s->loader || s->state == PIPELINE_NEW)
         return 0;
-    if (request_serve(s, reterr) || quarantine_retry_due(s, reterr)) {
+    if (request_serve(s, reterr) || retry_due(s, reterr)) {
         session_rollback(s);
         return -1;
     }
@@ -63,7 +65,7 @@ static void sink_close_op(struct sink *sink)
         target_done(&s->rules[i].target);
     for (size_t i = 0; i < COUNTERS_OPS; i++)
         free(s->counter_statements[i].sql);
-    free(s->position_statement.sql);
+    free(s->record_statement.sql);
     free(s->rules);
     parents_free(s->parents);
     netchange_free(s->net);
@@ -136,6 +138,7 @@ static struct pgsink *new_sink(const struct pgsink_options *options)
     s->parents = parents_new(PARENTS_MAX);
     s->durable = durable_new();
     s->breaker = breaker_new(options->breaker_window, options->breaker_percent);
+    rowmode_open(s);
     buf_init(&s->copy, COPY_MAX);
     arena_init(&s->scratch, (size_t)256 << 10);
     return s;
@@ -145,7 +148,7 @@ static int open_session(const struct pgsink_options *options, struct pgsink **re
 {
     struct pgsink *s = new_sink(options);
 
-    if (describe_targets(s, reterr) || opening_connect(s, reterr) || rowmode_open(s, reterr)) {
+    if (describe_targets(s, reterr) || opening_connect(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }
@@ -187,7 +190,7 @@ int pgsink_advance(struct sink *sink, uint64_t lsn, struct err *reterr)
 
     if (s->in_transaction || lsn <= s->lsn)
         return 0;
-    if (session_begin(s, reterr) || position_commit(s, &batch, reterr)) {
+    if (session_begin(s, reterr) || record_commit(s, &batch, reterr)) {
         session_rollback(s);
         return -1;
     }

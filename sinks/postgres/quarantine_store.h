@@ -87,7 +87,4 @@ int quarantine_count_failures(struct pgsink *s, const int64_t *ids, size_t count
 /* An automatic try failed: retries + 1, the next one later, or status escalated. */
 int quarantine_postpone(struct pgsink *s, int64_t id, struct err *reterr) MUST_CHECK;
 
-/* Entries whose next try is due, in a transaction of their own; part of sink_tick. */
-int quarantine_retry_due(struct pgsink *s, struct err *reterr) MUST_CHECK;
-
 #endif

@@ -5,7 +5,7 @@
 #include "sinks/postgres/fastpath.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/pipe.h"
-#include "sinks/postgres/position.h"
+#include "sinks/postgres/record.h"
 #include "sinks/postgres/rowmode.h"
 #include "sinks/postgres/session.h"
 
@@ -148,7 +148,7 @@ static size_t send_end(struct quick *q, const struct batch *batch)
         (void)pipe_run(&q->pipe, "SET CONSTRAINTS ALL IMMEDIATE");
     count(q->s);
     counters_send(q->s, &q->pipe);
-    at = position_send(q->s, &q->pipe, batch->end_lsn);
+    at = record_send(q->s, &q->pipe, batch->end_lsn);
     (void)pipe_run(&q->pipe, "COMMIT");
     return at;
 }
@@ -185,7 +185,7 @@ static int write_batch(struct quick *q, const struct batch *batch, bool *ret_don
     }
     at = send_end(q, batch);
     if (pipe_end(&q->pipe)) {
-        (void)position_explain(s, &q->pipe, at, &failure);
+        (void)record_explain(s, &q->pipe, at, &failure);
         return give_up(s, &failure, reterr);
     }
     if (q->pipe.affected[at] == 0)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sinks/postgres/audit.h"
 #include "sinks/postgres/retry.h"
 #include "sinks/postgres/rowwork.h"
 

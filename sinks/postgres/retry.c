@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sinks/postgres/request_store.h"
+#include "sinks/postgres/audit.h"
 #include "sinks/postgres/rowwork.h"
 
 #define DUE_MAX 100 /* a tick: the stream waits meanwhile */
@@ -77,7 +77,7 @@ static int due_entries(struct pgsink *s, int64_t *ids, size_t *ret_count, struct
     return 0;
 }
 
-static int retry_due(struct pgsink *s, int64_t *ids, size_t count, struct err *reterr)
+static int retry_once(struct pgsink *s, int64_t *ids, size_t count, struct err *reterr)
 {
     char detail[96];
     size_t left = count;
@@ -99,7 +99,7 @@ static bool any_standing(const struct pgsink *s)
     return false;
 }
 
-int quarantine_retry_due(struct pgsink *s, struct err *reterr)
+int retry_due(struct pgsink *s, struct err *reterr)
 {
     int64_t ids[DUE_MAX];
     size_t count;
@@ -110,7 +110,7 @@ int quarantine_retry_due(struct pgsink *s, struct err *reterr)
         return -1;
     if (count == 0)
         return 0;
-    if (retry_begin(s, reterr) || retry_due(s, ids, count, reterr) || retry_commit(s, reterr)) {
+    if (retry_begin(s, reterr) || retry_once(s, ids, count, reterr) || retry_commit(s, reterr)) {
         session_rollback(s);
         return -1;
     }

@@ -17,4 +17,7 @@ int retry_commit(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* Tries the entries until nothing moves; the unresolved ones are what is left in ids[0..*count). Inside retry_begin. */
 int retry_entries(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr) MUST_CHECK;
 
+/* Entries whose next try is due, in a transaction of their own; part of sink_tick. */
+int retry_due(struct pgsink *s, struct err *reterr) MUST_CHECK;
+
 #endif

@@ -20,13 +20,11 @@
 #define ASIDE_MAX 4096
 #define ARENA_KEEP_BYTES ((size_t)256 << 10)
 
-int rowmode_open(struct pgsink *s, struct err *reterr)
+void rowmode_open(struct pgsink *s)
 {
-    (void)reterr;
     s->rowmode = mem_zalloc(1, sizeof(*s->rowmode));
     arena_init(&s->rowmode->arena, 0);
     s->rowmode->aside = mem_alloc(ASIDE_MAX * sizeof(*s->rowmode->aside));
-    return 0;
 }
 
 void rowmode_close(struct pgsink *s)
@@ -43,9 +41,8 @@ void rowmode_close(struct pgsink *s)
     s->rowmode = NULL;
 }
 
-void rowmode_end(struct pgsink *s, bool committed)
+void rowmode_end(struct pgsink *s)
 {
-    (void)committed;
     s->rowmode->savepoint = false;
     s->rowmode->aside_count = s->rowmode->aside_from = 0;
     s->rowmode->xid = 0;

@@ -16,7 +16,7 @@
 struct pgsink;
 
 /* Makes s->rowmode; frees it (NULL is fine). */
-int rowmode_open(struct pgsink *s, struct err *reterr) MUST_CHECK;
+void rowmode_open(struct pgsink *s);
 void rowmode_close(struct pgsink *s);
 
 /* Applies the rows in this order inside the open target transaction. Counters' deltas, parents' cache (deletes),
@@ -37,12 +37,7 @@ int rowmode_released(struct pgsink *s, struct row *const *rows, size_t count, st
  * none. (Inside rowmode_apply the same may be done when the xid changes.) */
 int rowmode_finish(struct pgsink *s, struct err *reterr) MUST_CHECK;
 
-/* A reference of the row with this source key was left NULL and put into pgrekey.pending_reference: where its parent
- * comes before the source transaction ends, rowmode_finish fills it. */
-void rowmode_note_reference(struct pgsink *s, const struct rule *rule, const char *key, size_t column,
-                            const struct value *parent);
-
 /* The target transaction is over: committed, or rolled back and all of it forgotten. */
-void rowmode_end(struct pgsink *s, bool committed);
+void rowmode_end(struct pgsink *s);
 
 #endif

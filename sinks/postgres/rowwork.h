@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "sinks/postgres/blocked.h"
+#include "sinks/postgres/marks.h"
 #include "sinks/postgres/quarantine_store.h"
 #include "sinks/postgres/session.h"
 
@@ -119,20 +120,6 @@ const struct unique_index *refused_by(const struct work *w);
 bool unique_by_more_than_key(const struct relation *relation, int column);
 const char *unique_stand_in(const struct column *column);
 const char *value_text(const struct value *value, struct arena *arena); /* NULL for NULL and ABSENT */
-
-/* --- marks beside the rows --- */
-int gone_find(struct pgsink *s, const struct rule *rule, const char *key, bool *ret_gone,
-              struct err *reterr) MUST_CHECK;
-int gone_put(struct pgsink *s, const struct rule *rule, const char *key, struct err *reterr) MUST_CHECK;
-int gone_remove(struct pgsink *s, const struct rule *rule, const char *key, struct err *reterr) MUST_CHECK;
-int pending_put(struct pgsink *s, const struct rule *rule, const char *key, const struct rule_column *column,
-                const struct value *parent, struct err *reterr) MUST_CHECK;
-int pending_remove(struct pgsink *s, const struct rule *rule, const char *key, const char *column_or_null,
-                   struct err *reterr) MUST_CHECK;
-
-/* Fills the references of this source transaction whose parent has come. */
-int pending_fill(struct pgsink *s, struct err *reterr) MUST_CHECK;
-void pending_forget(struct rowmode *rm);
 
 /* --- orchestration --- */
 /* Tries the entry again inside the open transaction. *ret_resolved: it stands no longer. Nothing happens where it

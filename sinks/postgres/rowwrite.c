@@ -406,7 +406,7 @@ static int note_references(struct pgsink *s, struct work *w, const struct row *r
             continue;
         if (pending_put(s, w->rule, w->key, &row->rule->columns[column], w->questions[i].value, reterr))
             return -1;
-        rowmode_note_reference(s, w->rule, w->key, column, w->questions[i].value);
+        pending_remember(s, w->rule, w->key, column, w->questions[i].value);
     }
     return 0;
 }

@@ -55,7 +55,7 @@ void session_ended(struct pgsink *s, bool committed)
         stage_rolled_back(s);
     }
     if (s->rowmode)
-        rowmode_end(s, committed);
+        rowmode_end(s);
 }
 
 int session_commit(struct pgsink *s, struct err *reterr)

@@ -57,7 +57,7 @@ struct pgsink {
     size_t rule_count;
     struct rule_state *rules; /* by rule->index */
     struct target_statement counter_statements[COUNTERS_OPS];
-    struct target_statement position_statement;
+    struct target_statement record_statement;
     struct parents *parents;
     struct netchange *net;
     struct durable *durable;
@@ -91,9 +91,6 @@ int session_commit(struct pgsink *s, struct err *reterr) MUST_CHECK;
 void session_rollback(struct pgsink *s);
 /* The same where COMMIT or ROLLBACK has been sent otherwise. */
 void session_ended(struct pgsink *s, bool committed);
-
-/* Deletes all records of a pipeline but its audit (requests only where requests_too). */
-int session_forget_pipeline(PGconn *conn, const char *pipeline, bool requests_too, struct err *reterr) MUST_CHECK;
 
 /* An array literal, item by item into an empty buffer: {"a",NULL,"b"}; the text is the buffer's. */
 void session_put_array_item(struct buf *array, const struct value *value);

@@ -5,6 +5,7 @@
 
 #include "cdc/base/lsn.h"
 #include "sinks/postgres/opening.h"
+#include "sinks/postgres/record.h"
 #include "sinks/postgres/session.h"
 
 #define SQL_MAX ((size_t)1 << 20)
@@ -79,22 +80,6 @@ static int delete_rows(struct pgsink *s, struct err *reterr)
     return 0;
 }
 
-int session_forget_pipeline(PGconn *conn, const char *pipeline, bool requests_too, struct err *reterr)
-{
-    static const char *const TABLES[] = {"counter",           "snapshot_part", "quarantine",
-                                         "pending_reference", "gone",          "request"};
-    const char *params[1] = {pipeline};
-
-    for (size_t i = 0; i < sizeof(TABLES) / sizeof(*TABLES) - (requests_too ? 0 : 1); i++) {
-        char sql[128];
-        snprintf(sql, sizeof(sql), "DELETE FROM pgrekey.%s WHERE pipeline = $1", TABLES[i]);
-        if (pg_query(conn, SIDE, "forgetting what was recorded", sql, 1, params, NULL, reterr))
-            return -1;
-    }
-    return pg_query(conn, SIDE, "forgetting what was recorded", "DELETE FROM pgrekey.pipeline WHERE name = $1", 1,
-                    params, NULL, reterr);
-}
-
 static int record_pipeline(struct pgsink *s, struct err *reterr)
 {
     const struct source_identity *source = &s->options.source;
@@ -146,7 +131,7 @@ static int begin(struct pgsink *s, bool again, struct err *reterr)
         return -1;
     if (again ? empty_tables(s, reterr) : refuse_rows(s, reterr))
         return -1;
-    if (session_forget_pipeline(s->conn, s->options.pipeline, false, reterr) || record_pipeline(s, reterr) ||
+    if (record_forget(s->conn, s->options.pipeline, false, reterr) || record_pipeline(s, reterr) ||
         record_rules(s, reterr))
         return -1;
     return session_commit(s, reterr);
@@ -225,7 +210,7 @@ static int abandon(struct pgsink *s, struct err *reterr)
         if (empty_tables(s, reterr))
             return -1;
     }
-    if (session_forget_pipeline(s->conn, s->options.pipeline, false, reterr))
+    if (record_forget(s->conn, s->options.pipeline, false, reterr))
         return -1;
     return session_commit(s, reterr);
 }

@@ -8,6 +8,7 @@
 #include "cdc/base/lsn.h"
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/opening.h"
+#include "sinks/postgres/record.h"
 #include "sinks/postgres/session.h"
 
 #define DOING "reading the pipeline's record"
@@ -158,7 +159,7 @@ int pipeline_forget(PGconn *conn, const char *pipeline, struct err *reterr)
     }
     rc = pg_run(conn, SIDE, "forgetting the pipeline", "BEGIN", reterr);
     if (rc == 0)
-        rc = session_forget_pipeline(conn, pipeline, true, reterr);
+        rc = record_forget(conn, pipeline, true, reterr);
     if (rc == 0)
         rc = pg_run(conn, SIDE, "forgetting the pipeline", "COMMIT", reterr);
     else

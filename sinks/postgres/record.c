@@ -1,4 +1,4 @@
-#include "sinks/postgres/position.h"
+#include "sinks/postgres/record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,20 +14,20 @@
     "UPDATE pgrekey.pipeline SET lsn = $2::pg_lsn, updated_at = now() WHERE name = $1 "                                \
     "AND CASE WHEN lsn = $3::pg_lsn THEN true ELSE 1 / (length(name) * 0) = 0 END"
 
-size_t position_send(struct pgsink *s, struct pipe *pipe, uint64_t lsn)
+size_t record_send(struct pgsink *s, struct pipe *pipe, uint64_t lsn)
 {
-    struct target_statement *statement = &s->position_statement;
+    struct target_statement *statement = &s->record_statement;
     char to[LSN_TEXT_MAX], from[LSN_TEXT_MAX];
     const char *params[3] = {s->options.pipeline, lsn_format(lsn, to), lsn_format(s->lsn, from)};
 
     if (!statement->sql) {
         statement->sql = mem_strdup(MOVE);
-        snprintf(statement->name, sizeof(statement->name), "pgrekey_position");
+        snprintf(statement->name, sizeof(statement->name), "pgrekey_record");
     }
     return pipe_execute(pipe, statement, 3, params);
 }
 
-int position_explain(const struct pgsink *s, const struct pipe *pipe, size_t index, struct err *reterr)
+int record_explain(const struct pgsink *s, const struct pipe *pipe, size_t index, struct err *reterr)
 {
     if (pipe->failed_at != index || !reterr || strcmp(reterr->sqlstate, "22012") != 0)
         return -1;
@@ -49,7 +49,7 @@ static void part_send(struct pgsink *s, struct pipe *pipe, const struct batch *b
                      4, params);
 }
 
-int position_commit(struct pgsink *s, const struct batch *batch, struct err *reterr)
+int record_commit(struct pgsink *s, const struct batch *batch, struct err *reterr)
 {
     bool moves = batch->snapshot_part < 0 && !s->loader;
     size_t at = SIZE_MAX - 1;
@@ -62,16 +62,32 @@ int position_commit(struct pgsink *s, const struct batch *batch, struct err *ret
         return -1;
     counters_send(s, &pipe);
     if (moves)
-        at = position_send(s, &pipe, batch->end_lsn);
+        at = record_send(s, &pipe, batch->end_lsn);
     else
         part_send(s, &pipe, batch);
     (void)pipe_run(&pipe, "COMMIT");
     if (pipe_end(&pipe))
-        return position_explain(s, &pipe, at, reterr);
+        return record_explain(s, &pipe, at, reterr);
     session_ended(s, true);
     if (moves && pipe.affected[at] == 0)
         return err_set(reterr, ERR_FATAL, "the record of pipeline %s is gone", s->options.pipeline);
     if (moves)
         s->lsn = batch->end_lsn;
     return 0;
+}
+
+int record_forget(PGconn *conn, const char *pipeline, bool requests_too, struct err *reterr)
+{
+    static const char *const TABLES[] = {"counter",           "snapshot_part", "quarantine",
+                                         "pending_reference", "gone",          "request"};
+    const char *params[1] = {pipeline};
+
+    for (size_t i = 0; i < sizeof(TABLES) / sizeof(*TABLES) - (requests_too ? 0 : 1); i++) {
+        char sql[128];
+        snprintf(sql, sizeof(sql), "DELETE FROM pgrekey.%s WHERE pipeline = $1", TABLES[i]);
+        if (pg_query(conn, SIDE, "forgetting what was recorded", sql, 1, params, NULL, reterr))
+            return -1;
+    }
+    return pg_query(conn, SIDE, "forgetting what was recorded", "DELETE FROM pgrekey.pipeline WHERE name = $1", 1,
+                    params, NULL, reterr);
 }

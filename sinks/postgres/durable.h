@@ -1,0 +1,16 @@
+/* Which position the target's disk has seen. */
+#ifndef PGREKEY_SINKS_POSTGRES_DURABLE_H
+#define PGREKEY_SINKS_POSTGRES_DURABLE_H
+
+#include <stdint.h>
+
+#include "cdc/base/err.h"
+
+struct pgsink;
+struct durable;
+
+struct durable *durable_new(void);
+void durable_free(struct durable *durable); /* NULL is fine */
+int durable_ask(struct pgsink *s, uint64_t *ret_lsn, struct err *reterr) MUST_CHECK;
+
+#endif
