@@ -62,7 +62,7 @@ cluster_port_is_free() {
 cluster_free_port() {
     local port
     for _ in $(seq 1 100); do
-        port=$((15000 + RANDOM % 15000))
+        port=$((15000 + SRANDOM % 15000)) # not RANDOM: tests seed it, and would all want the same ports
         if cluster_port_is_free "$port"; then
             echo "$port"
             return 0
