@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "cdc/base/arena.h"
+#include "cdc/base/buf.h"
 #include "cdc/base/change.h"
 #include "cdc/base/err.h"
 #include "cdc/base/uuid.h"
@@ -39,6 +40,9 @@ void map_issues_print(const struct map_issues *issues, const char *path, FILE *o
 /* Loads and checks a file without any connection. On success (no errors; warnings may be there) gives a map
  * that the caller frees. On failure -1, *reterr says how many errors, and *issues holds them. */
 int map_load(const char *path, struct map **ret_map, struct map_issues *issues, struct err *reterr) MUST_CHECK;
+/* Reads the file into `text`, a buffer born with MAP_FILE_MAX_BYTES: for whoever loads the same text several times. */
+#define MAP_FILE_MAX_BYTES ((size_t)4 << 20)
+int map_read(const char *path, struct buf *text, struct err *reterr) MUST_CHECK;
 /* The same from memory; path is only used in messages. (The fuzz target's door.) */
 int map_load_memory(const char *path, const char *text, size_t len, struct map **ret_map, struct map_issues *issues,
                     struct err *reterr) MUST_CHECK;
@@ -51,7 +55,7 @@ void map_free(struct map *map); /* NULL is fine */
 int map_bind(struct map *map, const struct catalog *source, const struct catalog *target, struct map_issues *issues,
              struct err *reterr) MUST_CHECK;
 
-/* The schemas either side's catalogue must be read for. Arrays of map_*_schema_count names. */
+/* The schemas either side's catalogue must be read for. *ret_count names. */
 const char *const *map_source_schemas(const struct map *map, size_t *ret_count);
 const char *const *map_target_schemas(const struct map *map, size_t *ret_count);
 
@@ -69,13 +73,15 @@ const struct rule *const *map_rules_of(const struct map *map, const struct relat
 const struct relation *map_rule_source(const struct map *map, const struct rule *rule);
 /* Should the column be dropped at decode? (never:) */
 bool map_column_never(const struct map *map, const char *schema, const char *table, const char *column);
+/* The index-th of a table's columns under never:, from 0 on; NULL behind the last. */
+const char *map_never_column(const struct map *map, const char *schema, const char *table, size_t index);
 /* Does any rule read it? What a dropped or retyped column is judged by. */
 bool map_column_used(const struct map *map, const char *schema, const char *table, const char *column);
 /* Marked `nonfinite:`: a null of the stream is read from the source by key. */
 bool map_column_nonfinite(const struct map *map, const char *schema, const char *table, const char *column);
 
-/* SHA-256-like digest over what the map means, hex: a changed namespace, entity or key changes the identity
- * fingerprint; any other change of a rule only the whole one. Text of FINGERPRINT_TEXT_MAX. */
+/* Digest over what the map means (two SHA-1 based UUIDs), 64 hex digits: a changed namespace, entity or key changes the
+ * identity fingerprint; any other change of a rule only the whole one. Text of FINGERPRINT_TEXT_MAX. */
 #define FINGERPRINT_TEXT_MAX 65
 void map_fingerprint(const struct map *map, char *ret_whole, char *ret_identity);
 

@@ -462,6 +462,16 @@ bool map_column_never(const struct map *map, const char *schema, const char *tab
     return marked(&map->never, schema, table, column);
 }
 
+const char *map_never_column(const struct map *map, const char *schema, const char *table, size_t index)
+{
+    for (size_t i = 0; i < map->never.count; i++) {
+        const struct column_mark *mark = &map->never.items[i];
+        if (map_same_table(mark->schema, mark->table, schema, table) && index-- == 0)
+            return mark->column;
+    }
+    return NULL;
+}
+
 bool map_column_nonfinite(const struct map *map, const char *schema, const char *table, const char *column)
 {
     return marked(&map->nonfinite, schema, table, column);
@@ -576,14 +586,15 @@ int map_load_memory(const char *path, const char *text, size_t len, struct map *
     return 0;
 }
 
-/* The whole file, up to one byte more than is allowed. */
-static int read_file(const char *path, struct buf *text, struct err *reterr)
+int map_read(const char *path, struct buf *text, struct err *reterr)
 {
     char piece[65536];
     size_t got;
     FILE *file = fopen(path, "re");
-    if (!file)
-        return err_set(reterr, ERR_CONFIG, "cannot open the mapping %s: %s", path, strerror(errno));
+    if (!file) {
+        (void)err_set(reterr, ERR_CONFIG, "cannot open the mapping %s: %s", path, strerror(errno));
+        return err_hint(reterr, "the setting mapping names it");
+    }
     while ((got = fread(piece, 1, sizeof piece, file)) > 0)
         buf_append(text, piece, got);
     bool failed = ferror(file) != 0;
@@ -600,7 +611,7 @@ int map_load(const char *path, struct map **ret_map, struct map_issues *issues, 
 {
     struct buf text;
     buf_init(&text, YAML_MAX_BYTES);
-    int status = read_file(path, &text, reterr);
+    int status = map_read(path, &text, reterr);
     if (status == 0)
         status = map_load_memory(path, buf_text(&text), text.len, ret_map, issues, reterr);
     buf_done(&text);

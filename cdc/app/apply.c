@@ -19,9 +19,11 @@
 /* While something applied is not durable yet, how often the target is asked. */
 #define DURABLE_POLL_US INT64_C(50000)
 
-void handover_init(struct handover *handover)
+int handover_init(struct handover *handover, struct err *reterr)
 {
     *handover = (struct handover){.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    if (handover->wake_fd < 0)
+        return err_set(reterr, ERR_FATAL, "making an eventfd failed: %s", strerror(errno));
     pthread_mutex_init(&handover->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -31,6 +33,7 @@ void handover_init(struct handover *handover)
     batch_init(&handover->batches[0]);
     batch_init(&handover->batches[1]);
     handover->filling = &handover->batches[0];
+    return 0;
 }
 
 void handover_done(struct handover *handover)

@@ -5,11 +5,7 @@
 #include "cdc/app/engine.h"
 #include "cdc/base/log.h"
 #include "cdc/pg/pg.h"
-
-/* Output text is what every value is carried as, so every source session prints it the same way. */
-#define SOURCE_SESSION                                                                                                 \
-    "-c bytea_output=hex -c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 "          \
-    "-c lc_monetary=C -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off"
+#include "cdc/source/session.h"
 
 void binding_done(struct binding *binding)
 {
@@ -19,11 +15,15 @@ void binding_done(struct binding *binding)
     *binding = (struct binding){0};
 }
 
-int engine_open_source(const struct settings *settings, const char *what, bool replication, int lock_timeout_ms,
-                       PGconn **ret_conn, struct err *reterr)
+#define BRIEF_LOCK_TIMEOUT_MS 5000
+#define BRIEF_UNANSWERED_MS 15000
+
+int engine_open_source(const struct settings *settings, const char *what, enum engine_conn kind, PGconn **ret_conn,
+                       struct err *reterr)
 {
+    bool brief = kind == ENGINE_BRIEF;
     char session[512], name[64];
-    snprintf(session, sizeof(session), "%s -c lock_timeout=%d", SOURCE_SESSION, lock_timeout_ms);
+    snprintf(session, sizeof(session), "%s -c lock_timeout=%d", SOURCE_SESSION, brief ? BRIEF_LOCK_TIMEOUT_MS : 0);
     snprintf(name, sizeof(name), "pgrekey %s", what);
     struct pg_options options = {
         .side = "source",
@@ -31,7 +31,8 @@ int engine_open_source(const struct settings *settings, const char *what, bool r
         .password_file = settings->source_password_file,
         .application_name = name,
         .session = session,
-        .replication = replication,
+        .replication = kind == ENGINE_REPLICATION,
+        .unanswered_timeout_ms = brief ? BRIEF_UNANSWERED_MS : 0,
     };
     return pg_open(&options, ret_conn, reterr);
 }
@@ -53,7 +54,7 @@ static int identify_source(struct engine *engine, struct err *reterr)
 {
     PGconn *replication = NULL;
     uint64_t wal_lsn;
-    if (engine_open_source(engine->settings, "identify", true, 0, &replication, reterr) != 0)
+    if (engine_open_source(engine->settings, "identify", ENGINE_REPLICATION, &replication, reterr) != 0)
         return -1;
     int failed = slot_identify(replication, &engine->source, &wal_lsn, reterr);
     pg_close(replication);
@@ -67,7 +68,7 @@ static int read_catalogs(struct engine *engine, struct binding *binding, struct 
     size_t count;
     PGconn *conn = NULL;
     const char *const *schemas = map_source_schemas(binding->map, &count);
-    if (engine_open_source(engine->settings, "catalogue", false, 0, &conn, reterr) != 0)
+    if (engine_open_source(engine->settings, "catalogue", ENGINE_BRIEF, &conn, reterr) != 0)
         return -1;
     int failed = pg_read_catalog(conn, "source", schemas, count, &binding->source, reterr);
     pg_close(conn);
@@ -83,15 +84,30 @@ static int read_catalogs(struct engine *engine, struct binding *binding, struct 
     return failed;
 }
 
+static int refuse_unset(const char *side, const char *env, struct err *reterr)
+{
+    (void)err_set(reterr, ERR_CONFIG, "%s.dsn is not set", side);
+    return err_hint(reterr, "set it in pgrekey.yaml or as %s", env);
+}
+
 static int bind_new(struct engine *engine, struct binding *binding, struct map_issues *issues, struct err *reterr)
 {
     if (!engine->settings->mapping)
         return err_set(reterr, ERR_CONFIG, "no mapping file: the setting mapping is empty");
-    if (map_load(engine->settings->mapping, &binding->map, issues, reterr) != 0)
+    if (!engine->settings->source_dsn)
+        return refuse_unset("source", "PGREKEY_SOURCE_DSN", reterr);
+    if (!engine->settings->target_dsn)
+        return refuse_unset("target", "PGREKEY_TARGET_DSN", reterr);
+    if (engine->mapping.len == 0 && map_read(engine->settings->mapping, &engine->mapping, reterr) != 0)
+        return -1;
+    if (map_load_memory(engine->settings->mapping, buf_text(&engine->mapping), engine->mapping.len, &binding->map,
+                        issues, reterr) != 0)
         return -1;
     if (identify_source(engine, reterr) != 0 || read_catalogs(engine, binding, reterr) != 0)
         return -1;
-    return map_bind(binding->map, binding->source, binding->target, issues, reterr);
+    int failed = map_bind(binding->map, binding->source, binding->target, issues, reterr);
+    engine->bind_failed = failed != 0;
+    return failed;
 }
 
 /* Marks the source's columns whose nulls need a second look (complete.c). */
@@ -114,9 +130,12 @@ int engine_bind(struct engine *engine, struct err *reterr)
 {
     struct binding binding = {0};
     struct map_issues issues = {0};
+    engine->bind_failed = false;
     int failed = bind_new(engine, &binding, &issues, reterr);
     if (issues.count > 0 && (failed || log_get_level() >= LOG_INFO))
         map_issues_print(&issues, engine->settings->mapping, stderr);
+    if (failed && map_issues_have_errors(&issues))
+        err_hint(reterr, "mend what stands above; `pgrekey map check` looks again");
     map_issues_free(&issues);
     if (failed) {
         binding_done(&binding);
@@ -195,7 +214,8 @@ int engine_compare_catalog(const struct engine *engine, const struct catalog *no
         if (rules == 0)
             continue;
         if (compare_relation(engine, &bound->relations[i], now, reterr) != 0) {
-            err_hint(reterr, "mend the table or the mapping, then `pgrekey resume`");
+            err_hint(reterr, "put the table back as it was, then `pgrekey resume`; with another mapping the pipeline "
+                             "begins anew (`pgrekey drop`)");
             return -1;
         }
     }

@@ -14,7 +14,26 @@ static int open_reader(struct engine *engine, const char *what, PGconn **conn, s
 {
     if (*conn)
         return 0;
-    return engine_open_source(engine->settings, what, false, 0, conn, reterr);
+    return engine_open_source(engine->settings, what, ENGINE_BRIEF, conn, reterr);
+}
+
+/* What the mapping reads is not there any more: the stream lies behind a change of the schema. */
+static int explain_failure(const struct change *change, struct err *reterr)
+{
+    if (strcmp(reterr->sqlstate, "42703") != 0 && strcmp(reterr->sqlstate, "42P01") != 0)
+        return -1;
+    (void)err_set(reterr, ERR_REFUSED,
+                  "schema_mismatch: source table %s.%s has lost a column, or is gone, and the "
+                  "stream still holds changes that need it",
+                  change->relation->schema, change->relation->name);
+    return err_hint(reterr, "put the table back as it was, then `pgrekey resume`");
+}
+
+static int read_row(struct engine *engine, PGconn *conn, struct change *change, bool nulls_too, struct arena *arena,
+                    struct err *reterr)
+{
+    int found = row_read_by_key(conn, change, nulls_too, engine_never, engine, arena, reterr);
+    return found < 0 ? explain_failure(change, reterr) : found;
 }
 
 static void warn_null_once(struct engine *engine, const struct relation *relation, const struct column *column)
@@ -36,10 +55,9 @@ int complete_for_transform(struct engine *engine, struct change *change, struct 
 {
     if (open_reader(engine, "rows", &engine->receiver_conn, reterr) != 0)
         return -1;
-    int found = row_read_by_key(engine->receiver_conn, change, false, engine_never, engine, arena, reterr);
+    int found = read_row(engine, engine->receiver_conn, change, false, arena, reterr);
     if (found < 0)
         return -1;
-    engine->completed_from_source++;
     *ret_gone = found == 0;
     return 0;
 }
@@ -72,8 +90,7 @@ int complete_nonfinite(struct engine *engine, struct change *change, struct aren
         }
         if (open_reader(engine, "rows", &engine->receiver_conn, reterr) != 0)
             return -1;
-        engine->completed_from_source++;
-        int found = row_read_by_key(engine->receiver_conn, change, true, engine_never, engine, arena, reterr);
+        int found = read_row(engine, engine->receiver_conn, change, true, arena, reterr);
         if (found == 0)
             forget_nonfinite(change);
         return found < 0 ? -1 : 0;
@@ -93,7 +110,7 @@ static int complete_for_sink(void *context, const struct row *partial, struct ar
         size_t bytes = change->relation->column_count * sizeof(*change->columns);
         change->columns = memcpy(arena_alloc(arena, bytes), change->columns, bytes);
     }
-    int found = row_read_by_key(engine->applier_conn, change, true, engine_never, engine, arena, reterr);
+    int found = read_row(engine, engine->applier_conn, change, true, arena, reterr);
     if (found <= 0) {
         if (found < 0 && PQstatus(engine->applier_conn) != CONNECTION_OK) {
             pg_close(engine->applier_conn);
@@ -101,7 +118,6 @@ static int complete_for_sink(void *context, const struct row *partial, struct ar
         }
         return found;
     }
-    engine->completed_from_source++;
     change->completed = true;
     return map_transform_rule(engine->binding.map, partial->rule, change, arena, ret_row, reterr) < 0 ? -1 : 1;
 }

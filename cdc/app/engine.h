@@ -20,6 +20,7 @@
 #include "cdc/app/position.h"
 #include "cdc/app/run.h"
 #include "cdc/app/settings.h"
+#include "cdc/base/buf.h"
 #include "cdc/base/err.h"
 #include "cdc/base/identity.h"
 #include "cdc/source/slot.h"
@@ -73,6 +74,8 @@ struct engine {
     struct binding binding;
     struct source_identity source;
     uint64_t until_lsn; /* end of a one-shot run; 0: none */
+    struct buf mapping; /* the mapping file's text: read once, so that an edit counts from the next start on */
+    bool bind_failed;   /* the last engine_bind() failed because the mapping does not fit the catalogues as they are */
 
     struct stream *stream;
     struct sink *sink;
@@ -88,7 +91,7 @@ struct engine {
     size_t warned_count;
 
     /* figures, for the heartbeat and the log */
-    _Atomic uint64_t received_lsn, rows_received, completed_from_source;
+    _Atomic uint64_t received_lsn;
     _Atomic int64_t oldest_commit_us; /* commit time of the oldest transaction in the filling batch; 0: none */
     _Atomic bool paused;
 };
@@ -96,8 +99,11 @@ struct engine {
 /* bind.c */
 int engine_bind(struct engine *engine, struct err *reterr) MUST_CHECK;
 void binding_done(struct binding *binding);
-int engine_open_source(const struct settings *settings, const char *what, bool replication, int lock_timeout_ms,
-                       PGconn **ret_conn, struct err *reterr) MUST_CHECK;
+/* An ordinary connection for `what` ("rows"): small queries, which a dead network or a locked table may not hold up
+ * for long; ENGINE_PATIENT for those that may take their time; ENGINE_REPLICATION likewise. */
+enum engine_conn { ENGINE_BRIEF, ENGINE_PATIENT, ENGINE_REPLICATION };
+int engine_open_source(const struct settings *settings, const char *what, enum engine_conn kind, PGconn **ret_conn,
+                       struct err *reterr) MUST_CHECK;
 void engine_sink_options(struct engine *engine, struct pgsink_options *ret_options);
 /* `never:` as stream and row reader ask for it; context is the engine. */
 bool engine_never(void *context, const char *schema, const char *table, const char *column);
@@ -119,7 +125,7 @@ int receive_run(struct engine *engine, struct err *reterr) MUST_CHECK;
 int applier_start(struct engine *engine, struct err *reterr) MUST_CHECK;
 /* Lets it finish the batch it has, joins it; -1 with its error where it had failed. */
 int applier_stop(struct engine *engine, struct err *reterr) MUST_CHECK;
-void handover_init(struct handover *handover);
+int handover_init(struct handover *handover, struct err *reterr) MUST_CHECK;
 void handover_done(struct handover *handover);
 
 /* watch.c */

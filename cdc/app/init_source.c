@@ -38,12 +38,44 @@ static bool rule_reads(const struct map *map, const char *schema, const char *ta
     return false;
 }
 
+/* The source could not be read, so that its columns are not known here: the server lists them when the SQL runs. */
+static void put_columns_later(struct source_sql *out, const char *schema, const char *table)
+{
+    const struct map *map = out->mapping.map;
+    const char *column;
+    struct buf name, role;
+    buf_init(&name, SQL_MAX_BYTES);
+    buf_init(&role, SQL_MAX_BYTES);
+    pg_put_qualified(&name, schema, table);
+    pg_put_ident(&role, out->role);
+    buf_puts(&out->sql,
+             "DO $grant$ BEGIN\n    EXECUTE (SELECT 'GRANT SELECT (' || string_agg(quote_ident(attname), ', ')"
+             " || ') ON ' || ");
+    pg_put_literal(&out->sql, buf_text(&name));
+    buf_puts(&out->sql, " || ' TO ' || ");
+    pg_put_literal(&out->sql, buf_text(&role));
+    buf_puts(&out->sql, "\n        FROM pg_attribute WHERE attrelid = ");
+    pg_put_literal(&out->sql, buf_text(&name));
+    buf_puts(&out->sql, "::regclass AND attnum > 0 AND NOT attisdropped AND attname NOT IN (");
+    for (size_t i = 0; (column = map_never_column(map, schema, table, i)); i++) {
+        buf_puts(&out->sql, i ? ", " : "");
+        pg_put_literal(&out->sql, column);
+    }
+    buf_puts(&out->sql, "));\nEND $grant$;\n");
+    buf_done(&name);
+    buf_done(&role);
+}
+
 /* A table with `never:` columns is granted by column: the role then cannot read the others at all. */
 static void put_table(struct source_sql *out, const char *schema, const char *table)
 {
     const struct relation *relation = out->mapping.source ? catalog_find(out->mapping.source, schema, table) : NULL;
     struct buf columns;
     bool all = true;
+    if (!relation && map_never_column(out->mapping.map, schema, table, 0)) {
+        put_columns_later(out, schema, table);
+        return;
+    }
     buf_init(&columns, SQL_MAX_BYTES);
     for (size_t i = 0; relation && i < relation->column_count; i++) {
         const char *name = relation->columns[i].name;

@@ -76,6 +76,20 @@ static int applier_failure(struct receiver *r, struct err *reterr)
     return failed ? -1 : 0;
 }
 
+/* What the other threads have to say. */
+static int look_around(struct receiver *r, struct err *reterr)
+{
+    struct watch *watch = &r->engine->watch;
+    if (applier_failure(r, reterr) != 0)
+        return -1;
+    if (!watch->drifted)
+        return 0;
+    pthread_mutex_lock(&watch->lock);
+    *reterr = watch->err;
+    pthread_mutex_unlock(&watch->lock);
+    return -1;
+}
+
 static int report_position(struct receiver *r, bool now, struct err *reterr)
 {
     pthread_mutex_lock(&r->handover->lock);
@@ -100,7 +114,7 @@ static int wait_for_applier(struct receiver *r, struct err *reterr)
     while (!try_hand_over(r)) {
         if (run_stop)
             return 0;
-        if (applier_failure(r, reterr) != 0)
+        if (look_around(r, reterr) != 0)
             return -1;
         struct pollfd fd = {.fd = r->handover->wake_fd, .events = POLLIN};
         (void)poll(&fd, 1, WAIT_MS);
@@ -108,7 +122,7 @@ static int wait_for_applier(struct receiver *r, struct err *reterr)
         if (report_position(r, false, reterr) != 0 || stream_keep_alive(r->engine->stream, reterr) != 0)
             return -1;
     }
-    return 0;
+    return look_around(r, reterr) != 0 ? -1 : report_position(r, false, reterr);
 }
 
 /* --- what comes in --- */
@@ -161,7 +175,6 @@ static int add_rows(struct receiver *r, struct change *change, struct err *reter
 
 static int on_change(struct receiver *r, struct change *change, struct err *reterr)
 {
-    r->engine->rows_received++;
     if (complete_nonfinite(r->engine, change, &r->handover->filling->arena, reterr) != 0 ||
         add_rows(r, change, reterr) != 0)
         return -1;
@@ -195,7 +208,7 @@ static void on_commit(struct receiver *r, const struct stream_item *item)
 static void on_keepalive(struct receiver *r, uint64_t wal_end)
 {
     struct handover *handover = r->handover;
-    if (handover->filling->row_count > 0 || r->in_transaction)
+    if (!batch_is_empty(handover->filling) || r->in_transaction)
         return;
     pthread_mutex_lock(&handover->lock);
     position_keepalive(&handover->position, wal_end);
@@ -217,7 +230,10 @@ static int on_item(struct receiver *r, const struct stream_item *item, struct er
     case STREAM_CHANGE: return on_change(r, item->change, reterr);
     case STREAM_COMMIT: on_commit(r, item); return 0;
     case STREAM_KEEPALIVE: on_keepalive(r, item->end_lsn); return 0;
-    case STREAM_MESSAGE: /* nothing reads messages yet */
+    case STREAM_MESSAGE: /* nothing reads messages yet; one outside a transaction is not followed by a commit */
+        if (!r->in_transaction && batch_is_empty(r->handover->filling))
+            batch_reset(r->handover->filling);
+        return 0;
     case STREAM_NONE: return 0;
     }
     return 0;
@@ -240,7 +256,6 @@ static int64_t linger_us(const struct receiver *r)
 static int when_quiet(struct receiver *r, int *ret_wait_ms, struct err *reterr)
 {
     const struct batch *batch = r->handover->filling;
-    struct watch *watch = &r->engine->watch;
     *ret_wait_ms = WAIT_MS;
     drain_wakeups(r);
     if (batch->complete && batch->txn_count > 0) {
@@ -250,14 +265,7 @@ static int when_quiet(struct receiver *r, int *ret_wait_ms, struct err *reterr)
         else
             *ret_wait_ms = (int)(linger / 1000) + 1;
     }
-    if (applier_failure(r, reterr) != 0 || report_position(r, false, reterr) != 0)
-        return -1;
-    if (!watch->drifted)
-        return 0;
-    pthread_mutex_lock(&watch->lock);
-    *reterr = watch->err;
-    pthread_mutex_unlock(&watch->lock);
-    return -1;
+    return look_around(r, reterr) != 0 ? -1 : report_position(r, false, reterr);
 }
 
 static bool one_shot_done(struct receiver *r)

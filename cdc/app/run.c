@@ -23,7 +23,7 @@
 #include "cdc/base/lsn.h"
 #include "cdc/pg/pg.h"
 
-volatile int run_stop;
+_Atomic int run_stop;
 
 int run_exit_of(enum err_class class)
 {
@@ -38,6 +38,15 @@ int run_exit_of(enum err_class class)
     }
     return EXIT_INTERNAL;
 }
+
+struct run {
+    struct engine *engine;
+    bool connected; /* a session has come up once: from then on failures of the network are waited out */
+    bool streamed;  /* the stream has been open once: from then on refusals pause */
+    bool rebind;    /* the session ended only to begin anew */
+    int64_t backoff_ms;
+    uint64_t backoff_lsn; /* where it stood when it last backed off: progress begins the back-off anew */
+};
 
 /* --- a session --- */
 
@@ -66,41 +75,20 @@ static int refuse_older_target(const struct settings *settings, const struct slo
                     "new snapshot");
 }
 
-/* Is the slot there, ours, alive, and not ahead of the target? */
-static int check_slot(struct engine *engine, uint64_t position, struct err *reterr)
+/* Is the slot ahead of the target? Everything else about it is for stream_open() to tell. */
+static int check_not_behind(struct engine *engine, struct err *reterr)
 {
     const struct settings *settings = engine->settings;
     PGconn *conn = NULL;
     struct slot_state slot;
-    if (engine_open_source(settings, "slot", false, 0, &conn, reterr) != 0)
+    if (engine_open_source(settings, "slot", ENGINE_BRIEF, &conn, reterr) != 0)
         return -1;
     int failed = slot_read(conn, settings->source_slot, &slot, reterr);
     pg_close(conn);
-    if (failed)
-        return -1;
-    const char *way_out = "`pgrekey drop`, empty the target tables and take a new snapshot";
-    if (!slot.exists) {
-        (void)err_set(reterr, ERR_REFUSED,
-                      "replication slot %s is gone from the source; changes since the target's "
-                      "position may be lost",
-                      settings->source_slot);
-        return err_hint(reterr, "%s", way_out);
-    }
-    if (!slot.logical || strcmp(slot.plugin, "wal2json") != 0) {
-        (void)err_set(reterr, ERR_REFUSED, "replication slot %s is not a logical slot of wal2json",
-                      settings->source_slot);
-        return err_hint(reterr, "choose another source.slot");
-    }
-    if (strcmp(slot.wal_status, "lost") == 0) {
-        (void)err_set(reterr, ERR_REFUSED,
-                      "replication slot %s is lost: the source removed WAL that it needed "
-                      "(max_slot_wal_keep_size)",
-                      settings->source_slot);
-        return err_hint(reterr, "%s", way_out);
-    }
-    if (slot.confirmed_lsn > position)
-        return refuse_older_target(settings, &slot, position, reterr);
-    return 0;
+    bool readable = slot.exists && strcmp(slot.plugin, "wal2json") == 0 && strcmp(slot.wal_status, "lost") != 0;
+    if (!failed && readable && slot.confirmed_lsn > engine->resume_lsn)
+        return refuse_older_target(settings, &slot, engine->resume_lsn, reterr);
+    return failed;
 }
 
 static int on_relation(void *context, const char *schema, const char *table, const char *column, const char *why,
@@ -118,7 +106,7 @@ static int on_relation(void *context, const char *schema, const char *table, con
     log_event(LOG_WARN, "shape_changed", "slot=%s table=%s.%s column=%s why=%s", engine->settings->source_slot, schema,
               table, column ? column : "", why);
     if (!engine->receiver_conn &&
-        engine_open_source(engine->settings, "rows", false, 0, &engine->receiver_conn, reterr) != 0)
+        engine_open_source(engine->settings, "rows", ENGINE_BRIEF, &engine->receiver_conn, reterr) != 0)
         return -1;
     return engine_recheck_catalog(engine, engine->receiver_conn, reterr);
 }
@@ -184,12 +172,11 @@ static int open_stream(struct engine *engine, struct err *reterr)
     return failed;
 }
 
-static int stream_session(struct engine *engine, struct err *reterr)
+/* The open stream until a stop, a failure, or the end of a one-shot run. */
+static int stream_run(struct engine *engine, struct err *reterr)
 {
     char text[LSN_TEXT_MAX];
     struct err stop_err = {0};
-    if (open_stream(engine, reterr) != 0)
-        return -1;
     log_event(LOG_INFO, "streaming", "slot=%s lsn=%s", engine->settings->source_slot,
               lsn_format(engine->resume_lsn, text));
     if (watch_start(engine, reterr) != 0 || applier_start(engine, reterr) != 0) {
@@ -223,46 +210,54 @@ static void pause_category(const struct err *err, char *ret_category, size_t siz
         snprintf(ret_category, size, "%.*s", (int)len, err->message);
 }
 
+/* Records the pause, with the way out, for `status`. One that the record already holds stays as it is. */
+static int record_pause(struct engine *engine, const struct err *why, struct err *reterr)
+{
+    char category[32], reason[ERR_TEXT_MAX];
+    pause_category(why, category, sizeof(category));
+    log_event(LOG_ERROR, "paused", "slot=%s category=%s msg=\"%s\" hint=\"%s\"", engine->settings->source_slot,
+              category, why->message, why->hint);
+    if (engine->paused)
+        return 0;
+    struct buf text;
+    buf_init(&text, sizeof(reason) - 1);
+    buf_puts(&text, why->message);
+    if (*why->hint && text.len + 2 + strlen(why->hint) < sizeof(reason))
+        buf_printf(&text, "; %s", why->hint);
+    memcpy(reason, buf_text(&text), text.len + 1);
+    buf_done(&text);
+    engine->paused = true;
+    return pgsink_pause(engine->sink, category, reason, reterr);
+}
+
 /* Waits, alive, for `pgrekey resume`. 0: go on; -1: ended (one-shot run, stop) or failed. */
 static int wait_for_resume(struct engine *engine, const struct err *why, struct err *reterr)
 {
-    char category[32];
-    pause_category(why, category, sizeof(category));
-    log_event(LOG_ERROR, "paused", "slot=%s category=%s msg=\"%s\"", engine->settings->source_slot, category,
-              why->message);
-    if (pgsink_pause(engine->sink, category, why->message, reterr) != 0)
+    if (record_pause(engine, why, reterr) != 0)
         return -1;
-    engine->paused = true;
     if (engine->until_lsn) {
         *reterr = *why;
+        reterr->class = ERR_REFUSED;
         return -1;
     }
-    int64_t next_us = 0;
-    while (!run_stop) {
-        if (clock_mono_us() >= next_us) {
-            struct pgsink_heartbeat beat = {
-                .received_lsn = engine->received_lsn, .phase = "paused", .confirmed_lsn = engine->resume_lsn};
-            if (sink_tick(engine->sink, reterr) != 0 || pgsink_heartbeat(engine->sink, &beat, reterr) != 0)
-                return -1;
-            next_us = clock_mono_us() + 1000000;
-        }
+    for (int64_t next_us = 0; !run_stop; usleep(100 * 1000)) {
+        if (clock_mono_us() < next_us)
+            continue;
+        next_us = clock_mono_us() + 1000000;
+        struct pgsink_heartbeat beat = {
+            .received_lsn = engine->received_lsn, .phase = "paused", .confirmed_lsn = engine->resume_lsn};
+        if (sink_tick(engine->sink, reterr) != 0 || pgsink_heartbeat(engine->sink, &beat, reterr) != 0)
+            return -1;
         if (pgsink_resume_requested(engine->sink)) {
             engine->paused = false;
             log_event(LOG_INFO, "resumed", "slot=%s", engine->settings->source_slot);
             return pgsink_resume(engine->sink, reterr);
         }
-        usleep(100 * 1000);
     }
     return err_set(reterr, ERR_STOP, "stopped while paused");
 }
 
 /* --- the life of a run --- */
-
-struct run {
-    struct engine *engine;
-    bool connected; /* a session has come up once: from then on failures of the network are waited out */
-    int64_t backoff_ms;
-};
 
 /* A session that begins anew binds anew. Where the catalogue has lost what the mapping reads meanwhile, the old
  * binding stays, and the watch pauses the stream for it like at any other time. */
@@ -271,7 +266,7 @@ static int bind_or_keep(struct run *run, struct err *reterr)
     struct engine *engine = run->engine;
     if (engine_bind(engine, reterr) == 0)
         return 0;
-    if (!run->connected || reterr->class != ERR_CONFIG || !engine->binding.map)
+    if (!run->streamed || !engine->bind_failed || !engine->binding.map)
         return -1;
     log_event(LOG_WARN, "binding_kept", "slot=%s msg=\"%s\"", engine->settings->source_slot, reterr->message);
     return 0;
@@ -289,6 +284,7 @@ static int open_sink(struct run *run, struct err *reterr)
     if (position.state != PIPELINE_STREAMING)
         return snapshot_take(engine, position.state == PIPELINE_SNAPSHOT, reterr);
     engine->resume_lsn = position.lsn;
+    engine->paused = position.paused;
     if (!position.paused)
         return 0;
     struct err why = {.class = ERR_REFUSED};
@@ -296,31 +292,45 @@ static int open_sink(struct run *run, struct err *reterr)
     return wait_for_resume(engine, &why, reterr);
 }
 
-/* From connecting to the end of the stream; pauses stay inside. What a pause was for may still be so afterwards: then
- * the stream finds it again, and pauses again. */
+/* From connecting to the end of the stream. A pause stays inside: what it was for may still be so afterwards; then the
+ * stream finds it again, and pauses again. A pause for the schema ends the session instead, for it has to bind anew. */
 static int session(struct run *run, struct err *reterr)
 {
     struct engine *engine = run->engine;
-    if (bind_or_keep(run, reterr) != 0 || open_sink(run, reterr) != 0 ||
-        check_slot(engine, engine->resume_lsn, reterr) != 0)
+    if (bind_or_keep(run, reterr) != 0 || open_sink(run, reterr) != 0)
         return -1;
-    run->backoff_ms = engine->settings->reconnect_min_ms;
     for (;;) {
         struct err why = {0};
-        if (stream_session(engine, &why) == 0)
+        if (check_not_behind(engine, reterr) != 0 || open_stream(engine, reterr) != 0)
+            return -1;
+        run->streamed = true;
+        if (stream_run(engine, &why) == 0)
             return 0;
-        if (why.class != ERR_REFUSED) {
+        if (why.class != ERR_REFUSED && why.class != ERR_CONFIG) {
             *reterr = why;
             return -1;
         }
         if (wait_for_resume(engine, &why, reterr) != 0)
             return -1;
+        if (why.class == ERR_CONFIG || strncmp(why.message, "schema_mismatch", 15) == 0) {
+            run->rebind = true;
+            return err_set(reterr, ERR_RETRY, "the mapping is compared with the catalogues anew");
+        }
     }
+}
+
+/* A server that has become read-only (a full disk on some hosts, a failover) passes; so does what is ERR_RETRY. */
+static bool passes_by_itself(const struct run *run, const struct err *err)
+{
+    return run->connected && (err->class == ERR_RETRY || strcmp(err->sqlstate, "25006") == 0);
 }
 
 static void back_off(struct run *run, const struct err *err)
 {
     const struct settings *settings = run->engine->settings;
+    if (run->engine->resume_lsn > run->backoff_lsn)
+        run->backoff_ms = settings->reconnect_min_ms;
+    run->backoff_lsn = run->engine->resume_lsn;
     log_event(LOG_WARN, "reconnecting", "slot=%s in_ms=%lld sqlstate=%s msg=\"%s\"", settings->source_slot,
               (long long)run->backoff_ms, err->sqlstate, err->message);
     for (int64_t until = clock_mono_us() + run->backoff_ms * 1000; !run_stop && clock_mono_us() < until;)
@@ -336,27 +346,36 @@ static int report(const struct engine *engine, const struct err *err)
     return engine->paused ? EXIT_PAUSED : run_exit_of(err->class);
 }
 
+static int run_sessions(struct run *run, struct err *reterr)
+{
+    while (!run_stop) {
+        *reterr = (struct err){0};
+        if (session(run, reterr) == 0)
+            return EXIT_OK;
+        int exit_code = report(run->engine, reterr);
+        if (!passes_by_itself(run, reterr))
+            return exit_code;
+        close_session(run->engine);
+        if (!run->rebind)
+            back_off(run, reterr);
+        run->rebind = false;
+    }
+    return EXIT_OK;
+}
+
 int run_pipeline(const struct settings *settings, const struct run_options *options, struct err *reterr)
 {
     struct engine engine = {.settings = settings, .options = options, .until_lsn = options->until_lsn};
     struct run run = {.engine = &engine, .backoff_ms = settings->reconnect_min_ms};
+    if (handover_init(&engine.handover, reterr) != 0)
+        return run_exit_of(reterr->class);
     pthread_mutex_init(&engine.watch.lock, NULL);
-    handover_init(&engine.handover);
-    int exit_code = EXIT_OK;
-    while (!run_stop) {
-        *reterr = (struct err){0};
-        if (session(&run, reterr) == 0)
-            break;
-        exit_code = report(&engine, reterr);
-        if (reterr->class != ERR_RETRY || !run.connected)
-            break;
-        close_session(&engine);
-        back_off(&run, reterr);
-        exit_code = EXIT_OK;
-    }
+    buf_init(&engine.mapping, MAP_FILE_MAX_BYTES);
+    int exit_code = run_sessions(&run, reterr);
     close_session(&engine);
     handover_done(&engine.handover);
     pthread_mutex_destroy(&engine.watch.lock);
     binding_done(&engine.binding);
+    buf_done(&engine.mapping);
     return exit_code;
 }

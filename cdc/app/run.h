@@ -27,8 +27,9 @@ enum run_exit {
 };
 int run_exit_of(enum err_class class);
 
-/* Set by the signal handler: 1 finish the batch and leave, 2 leave at once. */
-extern volatile int run_stop;
+/* Set by the signal handler: finish the batch and leave. (A second signal ends the process where it stands, which is
+ * safe at any point: run_cmd.c.) */
+extern _Atomic int run_stop;
 
 int run_pipeline(const struct settings *settings, const struct run_options *options, struct err *reterr);
 

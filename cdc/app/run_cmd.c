@@ -5,11 +5,12 @@
 #include "cdc/app/cli.h"
 #include "cdc/base/lsn.h"
 
+/* A blocked statement or a lock may hold the engine up for long; whoever asks twice means now. */
 static void on_stop_signal(int number)
 {
-    (void)number;
-    if (run_stop < 2)
-        run_stop++;
+    if (run_stop)
+        _exit(128 + number);
+    run_stop = 1;
 }
 
 /* Only the engine finishes what it does; every other command may simply die of a signal. */

@@ -54,7 +54,7 @@ static const struct setting table[] = {
      "How often the source is told how far we are, so that it may drop its WAL."},
     {"source.receive_timeout", SETTING_DURATION_MS, AT(source_receive_timeout_ms), 1000, 60 * MINUTE_MS, "60s", NULL,
      NULL, "Silence of the source after which the connection counts as dead and is made anew."},
-    {"source.catalog_interval", SETTING_DURATION_MS, AT(source_catalog_interval_ms), 1000, 24 * 60 * MINUTE_MS, "60s",
+    {"source.catalog_interval", SETTING_DURATION_MS, AT(source_catalog_interval_ms), 1000, 24 * 60 * MINUTE_MS, "10s",
      NULL, NULL, "How often the source's catalogue is looked at for renamed, dropped or retyped tables and columns."},
 
     {"snapshot.workers", SETTING_COUNT, AT(snapshot_workers), 1, 64, "2", NULL, NULL,

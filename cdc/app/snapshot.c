@@ -160,7 +160,7 @@ static int plan(struct snapshot *s, int *ret_level_count, struct err *reterr)
     int *levels = mem_alloc((map_rule_count(engine->binding.map) + 1) * sizeof(*levels));
     *ret_level_count = find_levels(engine, levels);
     PGconn *conn = NULL;
-    int failed = engine_open_source(engine->settings, "snapshot plan", false, 0, &conn, reterr);
+    int failed = engine_open_source(engine->settings, "snapshot plan", ENGINE_PATIENT, &conn, reterr);
     if (!failed)
         failed = snapshot_join(conn, s->name, reterr);
     for (int level = 0; !failed && level < *ret_level_count; level++)
@@ -244,7 +244,7 @@ static int worker_open(struct worker *w, struct err *reterr)
     struct engine *engine = w->snapshot->engine;
     struct pgsink_options options;
     engine_sink_options(engine, &options);
-    if (engine_open_source(engine->settings, "snapshot", false, 0, &w->conn, reterr) != 0 ||
+    if (engine_open_source(engine->settings, "snapshot", ENGINE_PATIENT, &w->conn, reterr) != 0 ||
         snapshot_join(w->conn, w->snapshot->name, reterr) != 0)
         return -1;
     return pgsink_loader_open(&options, &w->loader, reterr);
@@ -350,11 +350,11 @@ static int make_slot(struct snapshot *s, bool again, struct err *reterr)
     const struct settings *settings = engine->settings;
     PGconn *conn = NULL;
     int wait_s = (int)settings->source_slot_wait_s;
-    if (engine_open_source(settings, "slot", false, 0, &conn, reterr) != 0)
+    if (engine_open_source(settings, "slot", ENGINE_BRIEF, &conn, reterr) != 0)
         return -1;
     int failed = again ? slot_drop(conn, settings->source_slot, wait_s, reterr) : 0;
     if (!failed)
-        failed = engine_open_source(settings, "snapshot export", true, wait_s * 1000, &s->exporter, reterr);
+        failed = engine_open_source(settings, "snapshot export", ENGINE_REPLICATION, &s->exporter, reterr);
     if (!failed)
         failed =
             slot_create(s->exporter, conn, settings->source_slot, wait_s, &s->lsn, s->name, sizeof(s->name), reterr);
@@ -367,7 +367,7 @@ static int refuse_foreign_slot(struct engine *engine, struct err *reterr)
 {
     PGconn *conn = NULL;
     struct slot_state slot;
-    if (engine_open_source(engine->settings, "slot", false, 0, &conn, reterr) != 0)
+    if (engine_open_source(engine->settings, "slot", ENGINE_BRIEF, &conn, reterr) != 0)
         return -1;
     int failed = slot_read(conn, engine->settings->source_slot, &slot, reterr);
     pg_close(conn);
@@ -381,15 +381,32 @@ static int refuse_foreign_slot(struct engine *engine, struct err *reterr)
     return -1;
 }
 
-static int take(struct snapshot *s, bool again, struct err *reterr)
+/* A first snapshot that cannot be taken as things are (a missing privilege, no free slot) leaves nothing behind: its
+ * slot goes, then what it wrote together with the record. */
+static void abandon(struct snapshot *s, const struct err *why)
+{
+    const struct settings *settings = s->engine->settings;
+    PGconn *conn = NULL;
+    struct err err = {0};
+    int failed = 0;
+    pg_close(s->exporter);
+    s->exporter = NULL;
+    if (s->lsn)
+        failed = engine_open_source(settings, "slot", ENGINE_BRIEF, &conn, &err) != 0 ||
+                 slot_drop(conn, settings->source_slot, (int)settings->source_slot_wait_s, &err) != 0;
+    pg_close(conn);
+    if (!failed)
+        failed = pgsink_snapshot_abandon(s->engine->sink, &err);
+    log_event(failed ? LOG_WARN : LOG_INFO, "snapshot_abandoned", "slot=%s why=%s%s%s", settings->source_slot,
+              err_class_name(why->class), failed ? " left=yes msg=" : "", failed ? err.message : "");
+}
+
+static int take_begun(struct snapshot *s, bool again, struct err *reterr)
 {
     struct engine *engine = s->engine;
     char text[LSN_TEXT_MAX];
     int level_count = 0;
-    if (!again && refuse_foreign_slot(engine, reterr) != 0)
-        return -1;
-    if (pgsink_snapshot_begin(engine->sink, again, reterr) != 0 || make_slot(s, again, reterr) != 0 ||
-        plan(s, &level_count, reterr) != 0 ||
+    if (make_slot(s, again, reterr) != 0 || plan(s, &level_count, reterr) != 0 ||
         pgsink_snapshot_point(engine->sink, s->lsn, (int)s->part_count, reterr) != 0)
         return -1;
     log_event(LOG_INFO, "snapshot_begins", "slot=%s lsn=%s parts=%zu levels=%d again=%s", engine->settings->source_slot,
@@ -401,6 +418,19 @@ static int take(struct snapshot *s, bool again, struct err *reterr)
               lsn_format(s->lsn, text), (unsigned long long)s->rows, (double)(clock_mono_us() - began_us) / 1e6);
     engine->resume_lsn = s->lsn;
     return 0;
+}
+
+static int take(struct snapshot *s, bool again, struct err *reterr)
+{
+    if (!again && refuse_foreign_slot(s->engine, reterr) != 0)
+        return -1;
+    if (pgsink_snapshot_begin(s->engine->sink, again, reterr) != 0)
+        return -1;
+    if (take_begun(s, again, reterr) == 0)
+        return 0;
+    if (!again && (reterr->class == ERR_CONFIG || reterr->class == ERR_REFUSED))
+        abandon(s, reterr);
+    return -1;
 }
 
 int snapshot_take(struct engine *engine, bool again, struct err *reterr)

@@ -54,7 +54,7 @@ double watch_age_s(struct watch *watch, uint64_t lsn)
 static int look_at_wal(struct engine *engine, struct err *reterr)
 {
     struct watch *watch = &engine->watch;
-    if (!watch->conn && engine_open_source(engine->settings, "watch", false, 5000, &watch->conn, reterr) != 0)
+    if (!watch->conn && engine_open_source(engine->settings, "watch", ENGINE_BRIEF, &watch->conn, reterr) != 0)
         return -1;
     PGresult *result = NULL;
     if (pg_query(watch->conn, "source", "reading the WAL position", "SELECT pg_current_wal_lsn()", 0, NULL, &result,

@@ -1,7 +1,8 @@
 /* One change of one source row, decoded: what cdc/source produces and transform/ consumes.
  *
  * Values are the source's output text (bool as t/f, bytea with \x). Everything a change points to
- * lives in the arena of the batch it belongs to; the relation lives as long as the process.
+ * lives in the arena of the batch it belongs to; the relation lives as long as the catalogue
+ * that the mapping is bound to.
  */
 #ifndef PGREKEY_BASE_CHANGE_H
 #define PGREKEY_BASE_CHANGE_H

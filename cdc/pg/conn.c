@@ -76,15 +76,22 @@ static int check_conninfo(const struct pg_options *options, int *ret_hosts, stru
 
 static PGconn *start(const struct pg_options *options, const char *password)
 {
-    /* What stands before dbname can be overridden by the connection string, what stands behind cannot. There is no
-     * tcp_user_timeout: it also ends a connection whose server is busy and does not read for a while. */
-    const char *keywords[] = {"keepalives_idle", "keepalives_interval", "keepalives_count",
-                              "dbname",          "client_encoding",     "application_name",
-                              "password",        "replication",         NULL};
-    const char *values[] = {"30",     "10",
-                            "3",      options->conninfo,
-                            "UTF8",   options->application_name,
-                            password, options->replication ? "database" : NULL,
+    /* What stands before dbname can be overridden by the connection string, what stands behind cannot. A
+     * tcp_user_timeout only where it is asked for: it also ends a connection whose server does not read for a while. */
+    char unanswered[16];
+    snprintf(unanswered, sizeof(unanswered), "%d", options->unanswered_timeout_ms);
+    const char *keywords[] = {
+        "keepalives_idle", "keepalives_interval", "keepalives_count", "dbname", "client_encoding", "application_name",
+        "password",        "replication",         "tcp_user_timeout", NULL};
+    const char *values[] = {"30",
+                            "10",
+                            "3",
+                            options->conninfo,
+                            "UTF8",
+                            options->application_name,
+                            password,
+                            options->replication ? "database" : NULL,
+                            options->unanswered_timeout_ms ? unanswered : NULL,
                             NULL};
     return PQconnectStartParams(keywords, values, 1);
 }
@@ -135,6 +142,16 @@ static int connect_err(struct err *err, const char *side, PGconn *conn)
         memcpy(err->sqlstate, sqlstate, sizeof(sqlstate));
     if (PQconnectionNeedsPassword(conn))
         err_hint(err, "Give the password in a file, named by the setting, or in ~/.pgpass");
+    else if (!sqlstate[0])
+        err_hint(err, "Look at host and port of the connection string, at the network, and whether the server runs");
+    else if (strncmp(sqlstate, "28", 2) == 0)
+        err_hint(err, "Look at user and password of the connection, and at the server's pg_hba.conf");
+    else if (strcmp(sqlstate, "3D000") == 0)
+        err_hint(err, "Look at dbname in the connection string");
+    else if (strcmp(sqlstate, "42501") == 0)
+        err_hint(err, strcasestr(text, "walsender") || strcasestr(text, "WAL sender")
+                          ? "The role needs REPLICATION (on RDS: GRANT rds_replication)"
+                          : "GRANT CONNECT ON DATABASE lets the role in");
     else if (strcmp(sqlstate, "53300") == 0)
         err_hint(err, "The server has no connection left: raise max_connections or close some");
     else if (strcmp(sqlstate, "0A000") == 0)

@@ -76,7 +76,7 @@ enum err_class pg_class_of_sqlstate(const char *sqlstate)
     return rule ? rule->class : ERR_FATAL;
 }
 
-static const char *hint_of_sqlstate(const char *sqlstate)
+static const char *hint_of_sqlstate(const char *sqlstate, const char *side)
 {
     static const struct {
         const char *sqlstate, *hint;
@@ -88,6 +88,9 @@ static const char *hint_of_sqlstate(const char *sqlstate)
         {"53300", "The server has no connection left: raise max_connections or close some"},
         {"55P03", "Another session holds the lock; see lock_timeout"},
     };
+    if (strcmp(sqlstate, "42501") == 0)
+        return strcmp(side, "source") == 0 ? "`pgrekey init --source` prints what the role must be granted"
+                                           : "`pgrekey init` grants the role what it needs";
     for (size_t i = 0; i < sizeof(hints) / sizeof(*hints); i++) {
         if (strcmp(hints[i].sqlstate, sqlstate) == 0)
             return hints[i].hint;
@@ -221,7 +224,7 @@ int pg_err(struct err *err, const char *side, PGconn *conn, const PGresult *resu
     memcpy(err->table, table, sizeof(table));
     memcpy(err->column, column, sizeof(column));
     memcpy(err->constraint, constraint, sizeof(constraint));
-    const char *hint = raised ? NULL : hint_of_sqlstate(sqlstate);
+    const char *hint = raised ? NULL : hint_of_sqlstate(sqlstate, side);
     if (hint)
         err_hint(err, "%s", hint);
     return -1;

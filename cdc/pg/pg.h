@@ -17,10 +17,13 @@ struct pg_options {
     const char *conninfo;      /* keywords or URI */
     const char *password_file; /* its first line is the password; NULL for none */
     const char *application_name;
-    const char *session;   /* "-c name=value -c …", set once connected (poolers drop options); NULL for none */
-    bool replication;      /* replication=database */
-    bool utf8_only;        /* the database is to hold whatever comes: no other encoding will do */
-    int connect_timeout_s; /* 0: 15 */
+    const char *session;       /* "-c name=value -c …", set once connected (poolers drop options); NULL for none */
+    bool replication;          /* replication=database */
+    bool utf8_only;            /* the database is to hold whatever comes: no other encoding will do */
+    int connect_timeout_s;     /* 0: 15 */
+    int unanswered_timeout_ms; /* bytes that the network does not acknowledge for so long end the connection
+                                  (tcp_user_timeout); 0: the system's, minutes. Not for a COPY or a stream, whose peer
+                                  may be busy for long. */
 };
 
 /* Opens a connection; client_encoding UTF8, a silent notice receiver, no server text in PQerrorMessage(). ERR_RETRY

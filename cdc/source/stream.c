@@ -20,6 +20,7 @@
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
 #include "cdc/pg/pg.h"
+#include "cdc/source/session.h"
 #include "cdc/source/slot.h"
 #include "cdc/source/wal2json.h"
 
@@ -39,17 +40,11 @@
 #define NAP_US 150
 #define SMALL_MESSAGE_BYTES 192 /* B and C fit, and need not outlive their decoding */
 
-/* The text of a value must not depend on the role's or database's settings. lc_monetary speaks for money. */
-#define SESSION                                                                                                        \
-    "-c bytea_output=hex -c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3"           \
-    " -c lc_monetary=C -c statement_timeout=0 -c lock_timeout=0"
-
 struct stream {
     PGconn *conn;
     struct wal2json *decoder;
     int64_t status_interval_us, receive_timeout_us;
     uint64_t received_lsn, confirmed_lsn;
-    uint64_t bytes;
     int wake_fd;
     int64_t status_us;    /* when the last status message went out */
     int64_t received_us;  /* when something was last known to have come in */
@@ -192,7 +187,7 @@ int stream_open(const struct stream_options *options, struct stream **ret_stream
                                     .conninfo = options->conninfo,
                                     .password_file = options->password_file,
                                     .application_name = "pgrekey",
-                                    .session = SESSION,
+                                    .session = SOURCE_SESSION " -c lock_timeout=0",
                                     .replication = true};
     struct wal2json_options decoding = {options->relation, options->never, options->context};
     struct stream *stream = mem_zalloc(1, sizeof(*stream));
@@ -368,7 +363,6 @@ static int on_data(struct stream *stream, const char *data, size_t len, struct a
     uint64_t lsn = get64(data + 1);
     const char *payload = data + DATA_HEADER_BYTES;
     size_t size = len - DATA_HEADER_BYTES;
-    stream->bytes += size;
     if (lsn > stream->received_lsn)
         stream->received_lsn = lsn;
 
@@ -527,14 +521,4 @@ int stream_next(struct stream *stream, struct arena *arena, int timeout_ms, stru
         if (rc || woken)
             return rc < 0 ? -1 : 0;
     }
-}
-
-int stream_socket(const struct stream *stream)
-{
-    return PQsocket(stream->conn);
-}
-
-uint64_t stream_bytes(const struct stream *stream)
-{
-    return stream->bytes;
 }

@@ -72,12 +72,8 @@ int stream_next(struct stream *stream, struct arena *arena, int timeout_ms, stru
 /* Sends a status message when one is due, without reading: for whoever waits for the target meanwhile. */
 int stream_keep_alive(struct stream *stream, struct err *reterr) MUST_CHECK;
 
-/* Everything up to lsn is safe on the target: the slot may drop its WAL. Never moves backwards. received_lsn: up to
- * where we have read (write position of the status message). Sends at once where `now`. */
+/* Everything up to lsn is safe on the target: the slot may drop its WAL. Never moves backwards. Sends a
+ * status message at once where `now`. */
 int stream_confirm(struct stream *stream, uint64_t lsn, bool now, struct err *reterr) MUST_CHECK;
-
-/* Socket to wait on together with other things. */
-int stream_socket(const struct stream *stream);
-uint64_t stream_bytes(const struct stream *stream); /* payload received so far */
 
 #endif
