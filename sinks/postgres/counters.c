@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "sinks/postgres/pipe.h"
 #include "sinks/postgres/session.h"
@@ -23,10 +24,11 @@ void counters_forget(struct pgsink *s)
         s->rules[i].delta = (struct account){0};
 }
 
+/* Fails, as dividing by zero, where the rule has no row: a COMMIT may be right behind it. */
 #define UPDATE_COUNTER                                                                                                 \
-    "UPDATE pgrekey.counter SET mapped = mapped + $3::bigint, quarantined = quarantined + $4::bigint, "                \
+    "WITH moved AS (UPDATE pgrekey.counter SET mapped = mapped + $3::bigint, quarantined = quarantined + $4::bigint, " \
     "excluded = excluded + $5::bigint, failed_deletes = failed_deletes + $6::bigint "                                  \
-    "WHERE pipeline = $1 AND rule = $2"
+    "WHERE pipeline = $1 AND rule = $2 RETURNING 1) SELECT 1 / count(*) FROM moved"
 
 #define ADD_DELETES                                                                                                    \
     "INSERT INTO pgrekey.audit (pipeline, action, rule, at, rows) "                                                    \
@@ -94,6 +96,14 @@ void counters_send(struct pgsink *s, struct pipe *pipe)
     (void)send_some(s, pipe);
 }
 
+int counters_explain(const struct pgsink *s, const struct pipe *pipe, size_t from, struct err *reterr)
+{
+    if (pipe->failed_at == SIZE_MAX || pipe->failed_at < from || !reterr || strcmp(reterr->sqlstate, "22012") != 0)
+        return -1;
+    (void)err_set(reterr, ERR_FATAL, "a rule of pipeline %s has no row in pgrekey.counter", s->options.pipeline);
+    return err_hint(reterr, "somebody took it away: `pgrekey drop` and begin again with empty target tables");
+}
+
 int counters_flush(struct pgsink *s, struct err *reterr)
 {
     while (counters_moved(s)) {
@@ -103,7 +113,7 @@ int counters_flush(struct pgsink *s, struct err *reterr)
             return -1;
         (void)send_some(s, &pipe);
         if (pipe_end(&pipe))
-            return -1;
+            return counters_explain(s, &pipe, 0, reterr);
     }
     return 0;
 }

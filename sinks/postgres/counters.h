@@ -26,6 +26,8 @@ int counters_flush(struct pgsink *s, struct err *reterr) MUST_CHECK;
 #define COUNTERS_RULES 16
 size_t counters_moved(const struct pgsink *s);
 void counters_send(struct pgsink *s, struct pipe *pipe);
+/* After a pipe failed that held nothing but counters from this index on: says so where a rule has none. Returns -1. */
+int counters_explain(const struct pgsink *s, const struct pipe *pipe, size_t from, struct err *reterr);
 
 enum counters_op { COUNTERS_UPDATE, COUNTERS_DELETES, COUNTERS_OPS };
 

@@ -139,18 +139,13 @@ static void remember(struct pgsink *s)
     }
 }
 
-/* The transaction's end behind its rows: constraints, account, position, COMMIT. Gives the position's index. */
-static size_t send_end(struct quick *q, const struct batch *batch)
+/* The transaction's end behind its rows: constraints, account, position, COMMIT. */
+static void send_end(struct quick *q, const struct batch *batch, struct record_sent *ret_sent)
 {
-    size_t at;
-
     if (q->s->deferrable)
         (void)pipe_run(&q->pipe, "SET CONSTRAINTS ALL IMMEDIATE");
     count(q->s);
-    counters_send(q->s, &q->pipe);
-    at = record_send(q->s, &q->pipe, batch->end_lsn);
-    (void)pipe_run(&q->pipe, "COMMIT");
-    return at;
+    record_send(q->s, &q->pipe, batch, ret_sent);
 }
 
 /* A row's fault is for the long way to find; anything else is the caller's. */
@@ -169,8 +164,8 @@ static int write_batch(struct quick *q, const struct batch *batch, bool *ret_don
 {
     struct pgsink *s = q->s;
     struct err failure = {0};
+    struct record_sent end;
     bool sent;
-    size_t at;
 
     if (pipe_begin(&q->pipe, s, &failure))
         return give_up(s, &failure, reterr);
@@ -183,13 +178,11 @@ static int write_batch(struct quick *q, const struct batch *batch, bool *ret_don
         if (pipe_begin(&q->pipe, s, &failure))
             return give_up(s, &failure, reterr);
     }
-    at = send_end(q, batch);
+    send_end(q, batch, &end);
     if (pipe_end(&q->pipe)) {
-        (void)record_explain(s, &q->pipe, at, &failure);
+        (void)record_explain(s, &q->pipe, &end, &failure);
         return give_up(s, &failure, reterr);
     }
-    if (q->pipe.affected[at] == 0)
-        return err_set(reterr, ERR_FATAL, "the record of pipeline %s is gone", s->options.pipeline);
     s->lsn = batch->end_lsn;
     remember(s);
     *ret_done = true;

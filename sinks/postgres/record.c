@@ -8,13 +8,14 @@
 #include "sinks/postgres/pipe.h"
 #include "sinks/postgres/session.h"
 
-/* The compare-and-set as a statement that fails, not as one that touches no row: so COMMIT can be sent right behind
- * it. The divisor names a column lest the planner work it out beforehand. */
+/* The compare-and-set as a statement that fails, by dividing by zero, where it touches no row: so COMMIT can be sent
+ * right behind it. */
 #define MOVE                                                                                                           \
-    "UPDATE pgrekey.pipeline SET lsn = $2::pg_lsn, updated_at = now() WHERE name = $1 "                                \
-    "AND CASE WHEN lsn = $3::pg_lsn THEN true ELSE 1 / (length(name) * 0) = 0 END"
+    "WITH moved AS (UPDATE pgrekey.pipeline SET lsn = $2::pg_lsn, updated_at = now() "                                 \
+    "WHERE name = $1 AND lsn = $3::pg_lsn RETURNING 1) SELECT 1 / count(*) FROM moved"
+#define BY_ZERO "22012"
 
-size_t record_send(struct pgsink *s, struct pipe *pipe, uint64_t lsn)
+static void move(struct pgsink *s, struct pipe *pipe, uint64_t lsn)
 {
     struct target_statement *statement = &s->record_statement;
     char to[LSN_TEXT_MAX], from[LSN_TEXT_MAX];
@@ -24,13 +25,23 @@ size_t record_send(struct pgsink *s, struct pipe *pipe, uint64_t lsn)
         statement->sql = mem_strdup(MOVE);
         snprintf(statement->name, sizeof(statement->name), "pgrekey_record");
     }
-    return pipe_execute(pipe, statement, 3, params);
+    (void)pipe_execute(pipe, statement, 3, params);
 }
 
-int record_explain(const struct pgsink *s, const struct pipe *pipe, size_t index, struct err *reterr)
+/* Was it moved, or is it gone? */
+static int explain_move(struct pgsink *s, struct err *reterr)
 {
-    if (pipe->failed_at != index || !reterr || strcmp(reterr->sqlstate, "22012") != 0)
+    PGresult *result = NULL;
+    bool gone;
+
+    session_rollback(s);
+    if (session_query(s, "reading the pipeline's record", "SELECT FROM pgrekey.pipeline WHERE name = $1", 1,
+                      (const char *[]){s->options.pipeline}, &result, reterr))
         return -1;
+    gone = PQntuples(result) == 0;
+    PQclear(result);
+    if (gone)
+        return err_set(reterr, ERR_FATAL, "the record of pipeline %s is gone", s->options.pipeline);
     (void)err_set(reterr, ERR_RETRY, "the position of pipeline %s was moved by another session", s->options.pipeline);
     return err_hint(reterr, "only one engine may run for a pipeline: look for another one");
 }
@@ -49,10 +60,30 @@ static void part_send(struct pgsink *s, struct pipe *pipe, const struct batch *b
                      4, params);
 }
 
+void record_send(struct pgsink *s, struct pipe *pipe, const struct batch *batch, struct record_sent *ret_sent)
+{
+    ret_sent->counters = pipe->count;
+    counters_send(s, pipe);
+    ret_sent->record = pipe->count;
+    if (batch->snapshot_part < 0 && !s->loader)
+        move(s, pipe, batch->end_lsn);
+    else
+        part_send(s, pipe, batch);
+    ret_sent->commit = pipe_run(pipe, "COMMIT");
+}
+
+int record_explain(struct pgsink *s, const struct pipe *pipe, const struct record_sent *sent, struct err *reterr)
+{
+    size_t at = pipe->failed_at;
+
+    if (!reterr || strcmp(reterr->sqlstate, BY_ZERO) != 0 || at < sent->counters || at >= sent->commit)
+        return -1;
+    return at < sent->record ? counters_explain(s, pipe, sent->counters, reterr) : explain_move(s, reterr);
+}
+
 int record_commit(struct pgsink *s, const struct batch *batch, struct err *reterr)
 {
-    bool moves = batch->snapshot_part < 0 && !s->loader;
-    size_t at = SIZE_MAX - 1;
+    struct record_sent sent;
     struct pipe pipe;
 
     while (counters_moved(s) > COUNTERS_RULES)
@@ -60,18 +91,11 @@ int record_commit(struct pgsink *s, const struct batch *batch, struct err *reter
             return -1;
     if (pipe_begin(&pipe, s, reterr))
         return -1;
-    counters_send(s, &pipe);
-    if (moves)
-        at = record_send(s, &pipe, batch->end_lsn);
-    else
-        part_send(s, &pipe, batch);
-    (void)pipe_run(&pipe, "COMMIT");
+    record_send(s, &pipe, batch, &sent);
     if (pipe_end(&pipe))
-        return record_explain(s, &pipe, at, reterr);
+        return record_explain(s, &pipe, &sent, reterr);
     session_ended(s, true);
-    if (moves && pipe.affected[at] == 0)
-        return err_set(reterr, ERR_FATAL, "the record of pipeline %s is gone", s->options.pipeline);
-    if (moves)
+    if (batch->snapshot_part < 0 && !s->loader)
         s->lsn = batch->end_lsn;
     return 0;
 }

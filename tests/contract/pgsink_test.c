@@ -100,6 +100,55 @@ static void a_lost_connection_is_no_half_batch(void **state)
     assert_true(world_commit(w));
 }
 
+/* What must not be there any more fails the transaction; it is not noticed behind its commit. */
+static void assert_nothing_without(struct world *w, const char *destroy, const char *restore)
+{
+    struct err err = {0};
+    world_run(w, destroy);
+    world_insert(w, "offices", "2, 'South'");
+    assert_int_equal(world_try_apply(w, &err), -1);
+    assert_int_equal(err.class, ERR_FATAL);
+    for (int id = 3; id < 103; id++) {
+        char values[32];
+        snprintf(values, sizeof(values), "%d, 'East'", id);
+        world_insert(w, "offices", values);
+    }
+    assert_int_equal(world_try_apply(w, &err), -1);
+    assert_int_equal(err.class, ERR_FATAL);
+    assert_world(w, "SELECT count(*) FROM app.offices", "1");
+    world_run(w, "DELETE FROM legacy.offices WHERE id > 1");
+    world_run(w, restore);
+}
+
+static void nothing_is_committed_without_a_record(void **state)
+{
+    struct world *w = *state;
+    office_and_user(w);
+    assert_nothing_without(w, "UPDATE pgrekey.pipeline SET name = 'hidden'",
+                           "UPDATE pgrekey.pipeline SET name = 'contract'");
+}
+
+static void nothing_is_committed_without_a_counter(void **state)
+{
+    struct world *w = *state;
+    office_and_user(w);
+    assert_nothing_without(w, "UPDATE pgrekey.counter SET rule = 'hidden' WHERE rule = 'offices'",
+                           "UPDATE pgrekey.counter SET rule = 'offices' WHERE rule = 'hidden'");
+}
+
+static void a_moved_position_is_left_alone(void **state)
+{
+    struct world *w = *state;
+    struct err err = {0};
+    office_and_user(w);
+    world_run(w, "UPDATE pgrekey.pipeline SET lsn = lsn + 1");
+    world_insert(w, "offices", "2, 'South'");
+    assert_int_equal(world_try_apply(w, &err), -1);
+    assert_int_equal(err.class, ERR_RETRY);
+    assert_world(w, "SELECT count(*) FROM app.offices", "1");
+    world_run(w, "DELETE FROM legacy.offices WHERE id > 1");
+}
+
 /* --- what an update touches --- */
 
 static void leave_out(struct row *row, const char *column)
@@ -759,6 +808,9 @@ int main(int argc, char **argv)
         promise(a_death_inside_a_source_transaction_leaves_nothing_of_it),
         promise(a_second_engine_of_the_same_pipeline_is_kept_out),
         promise(a_lost_connection_is_no_half_batch),
+        promise(nothing_is_committed_without_a_record),
+        promise(nothing_is_committed_without_a_counter),
+        promise(a_moved_position_is_left_alone),
         promise(statements_behind_a_failed_one_are_prepared_again),
         promise(an_update_leaves_what_the_mapping_does_not_own),
         promise(an_unchanged_out_of_line_value_stays),
