@@ -5,6 +5,8 @@
 
 #include "cdc/source/wal2json.h"
 
+static volatile unsigned long sink; /* so that no compiler leaves the reading out */
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char names[][8] = {"id", "name", "price", "ok", "data", "body"};
@@ -62,7 +64,6 @@ static unsigned long sum_of(const struct value *values, size_t count)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static volatile unsigned long sink;
     struct policy policy = {0};
     struct arena arena;
     struct wal2json_item item;
