@@ -10,7 +10,6 @@
 #include "sinks/postgres/schema.h"
 #include "sinks/postgres/session.h"
 
-#define LOCK_WAIT_DEFAULT_S 90
 #define LOCK_POLL_NS (200L * 1000 * 1000)
 
 /* Commits do not wait for the disk (durable.c says why that is safe). Our statements find their rows by index, and
@@ -153,7 +152,7 @@ int opening_connect(struct pgsink *s, struct err *reterr)
 
 int opening_lock(struct pgsink *s, struct err *reterr)
 {
-    int wait_s = s->options.lock_wait_s > 0 ? s->options.lock_wait_s : LOCK_WAIT_DEFAULT_S;
+    int wait_s = s->options.lock_wait_s > 0 ? s->options.lock_wait_s : OPENING_LOCK_WAIT_S;
     int64_t deadline = clock_mono_us() + (int64_t)wait_s * 1000000;
     const char *params[1] = {s->options.pipeline};
 

@@ -16,6 +16,8 @@ int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, 
 /* The upper bounds of side records, a rule. */
 int opening_read_bounds(struct pgsink *s, struct err *reterr) MUST_CHECK;
 
+#define OPENING_LOCK_WAIT_S 90 /* where no option says how long */
+
 /* SQL condition: the advisory lock of pipeline $1 is held. And the two keys themselves. */
 #define LOCK_KEYS "hashtext('pgrekey'), hashtext($1)"
 #define LOCK_HELD                                                                                                      \

@@ -12,6 +12,7 @@
 #include "sinks/postgres/audit.h"
 #include "sinks/postgres/breaker.h"
 #include "sinks/postgres/durable.h"
+#include "sinks/postgres/fence.h"
 #include "sinks/postgres/netchange.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/parents.h"
@@ -179,6 +180,10 @@ int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_s
         return -1;
     s->loader = true;
     s->state = PIPELINE_SNAPSHOT;
+    if (fence_join(s, reterr)) {
+        sink_close(&s->sink);
+        return -1;
+    }
     *ret_sink = &s->sink;
     return 0;
 }

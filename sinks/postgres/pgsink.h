@@ -64,7 +64,9 @@ int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr) MUS
 int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr) MUST_CHECK;
 
 /* A further session for loading one snapshot part at a time beside the main one: no advisory lock, no position; a
- * batch is a target transaction of its own, with its counters, quarantine and progress (batch.snapshot_part). */
+ * batch is a target transaction of its own, with its counters, quarantine and progress (batch.snapshot_part). It loads
+ * for the snapshot that is under way when it is opened: once another one has been begun, its batches fail (ERR_RETRY).
+ */
 int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_sink, struct err *reterr) MUST_CHECK;
 
 /* Moves the position over transactions that concern no rule, in a transaction of its own. */

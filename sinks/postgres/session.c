@@ -1,5 +1,6 @@
 #include "sinks/postgres/session.h"
 
+#include "sinks/postgres/fence.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/rowmode.h"
 #include "sinks/postgres/stage.h"
@@ -42,7 +43,7 @@ int session_begin(struct pgsink *s, struct err *reterr)
     if (session_run(s, "beginning a transaction", "BEGIN", reterr))
         return -1;
     s->in_transaction = true;
-    return 0;
+    return s->loader ? fence_hold(s, reterr) : 0;
 }
 
 void session_ended(struct pgsink *s, bool committed)

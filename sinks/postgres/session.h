@@ -47,11 +47,12 @@ struct pgsink {
     struct sink sink;              /* first: a sink is a pgsink */
     struct pgsink_options options; /* strings are copies */
     PGconn *conn;
-    bool loader;         /* no lock, no position */
-    bool in_transaction; /* a target transaction is open (over several batches where the source's is large) */
-    bool deferrable;     /* some target table has a deferrable constraint */
-    bool snapshot;       /* the batch at hand is a snapshot's: every row is new */
-    uint64_t lsn;        /* the position as committed: what the compare-and-set compares with */
+    bool loader;             /* no lock, no position */
+    char snapshot_begun[40]; /* a loader's: which snapshot it loads for; fence.h */
+    bool in_transaction;     /* a target transaction is open (over several batches where the source's is large) */
+    bool deferrable;         /* some target table has a deferrable constraint */
+    bool snapshot;           /* the batch at hand is a snapshot's: every row is new */
+    uint64_t lsn;            /* the position as committed: what the compare-and-set compares with */
     enum pipeline_state state;
 
     size_t rule_count;

@@ -4,11 +4,19 @@
 #include <string.h>
 
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/fence.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/record.h"
 #include "sinks/postgres/session.h"
 
 #define SQL_MAX ((size_t)1 << 20)
+
+static int begin_durably(struct pgsink *s, const char *doing, struct err *reterr)
+{
+    if (session_begin(s, reterr))
+        return -1;
+    return session_run(s, doing, "SET LOCAL synchronous_commit = local", reterr);
+}
 
 /* Is this rule the first one that writes its table? */
 static bool first_of_table(const struct pgsink *s, size_t r)
@@ -126,8 +134,7 @@ static int empty_tables(struct pgsink *s, struct err *reterr)
 
 static int begin(struct pgsink *s, bool again, struct err *reterr)
 {
-    if (session_begin(s, reterr) ||
-        session_run(s, "beginning a snapshot", "SET LOCAL synchronous_commit = local", reterr))
+    if (begin_durably(s, "beginning a snapshot", reterr) || fence_close(s, reterr))
         return -1;
     if (again ? empty_tables(s, reterr) : refuse_rows(s, reterr))
         return -1;
@@ -170,8 +177,7 @@ static int end(struct pgsink *s, uint64_t end_lsn, struct err *reterr)
     char lsn[LSN_TEXT_MAX];
     const char *params[2] = {s->options.pipeline, lsn_format(end_lsn, lsn)};
 
-    if (session_begin(s, reterr) ||
-        session_run(s, "ending the snapshot", "SET LOCAL synchronous_commit = local", reterr) ||
+    if (begin_durably(s, "ending the snapshot", reterr) ||
         session_query(s, "ending the snapshot",
                       "UPDATE pgrekey.pipeline SET state = 'streaming', lsn = $2::pg_lsn, snapshot_ended = now(), "
                       "updated_at = now() WHERE name = $1",
@@ -199,8 +205,7 @@ static int abandon(struct pgsink *s, struct err *reterr)
 {
     struct err rows = {0};
 
-    if (session_begin(s, reterr) ||
-        session_run(s, "giving up the snapshot", "SET LOCAL synchronous_commit = local", reterr))
+    if (begin_durably(s, "giving up the snapshot", reterr) || fence_close(s, reterr))
         return -1;
     if (refuse_rows(s, &rows)) {
         if (rows.class != ERR_REFUSED) {

@@ -797,7 +797,76 @@ static void the_breaker_refuses_the_batch_that_opens_it(void **state)
     world_run(w, "DELETE FROM legacy.orders WHERE id > 5");
 }
 
+/* --- snapshots --- */
+
+static struct sink *open_loader(struct world *w)
+{
+    struct sink *loader = NULL;
+    struct err err = {0};
+    if (pgsink_loader_open(&w->options, &loader, &err))
+        fail_msg("%s", err.message);
+    return loader;
+}
+
+static int load(struct world *w, struct sink *loader, struct err *err)
+{
+    if (w->in_transaction)
+        assert_true(world_commit(w));
+    w->batch.snapshot_part = 0;
+    int status = sink_apply(loader, &w->batch, err);
+    batch_reset(&w->batch);
+    w->first_row = 0;
+    return status;
+}
+
+static void a_loader_of_a_dead_snapshot_is_kept_out(void **state)
+{
+    struct world *w = *state;
+    struct err err = {0};
+    assert_int_equal(pgsink_open(&w->options, &w->sink, &w->position, &err), 0);
+    assert_int_equal(pgsink_snapshot_begin(w->sink, false, &err), 0);
+    struct sink *loader = open_loader(w);
+    world_insert(w, "offices", "1, 'North'");
+    assert_int_equal(load(w, loader, &err), 0);
+    assert_world(w, "SELECT count(*) FROM app.offices", "1");
+    world_reopen(w);
+    assert_int_equal(pgsink_snapshot_begin(w->sink, true, &err), 0);
+    world_insert(w, "offices", "2, 'South'");
+    assert_int_equal(load(w, loader, &err), -1);
+    assert_int_equal(err.class, ERR_RETRY);
+    assert_world(w, "SELECT count(*) FROM app.offices", "0");
+    assert_world(w, "SELECT count(*) FROM pgrekey.snapshot_part", "0");
+    sink_close(loader);
+}
+
+/* What it has in hand lands before the tables are emptied, or the new snapshot does not begin. */
+static void a_snapshot_waits_for_loaders_of_a_dead_one(void **state)
+{
+    struct world *w = *state;
+    struct err err = {0};
+    w->options.lock_wait_s = 1;
+    assert_int_equal(pgsink_open(&w->options, &w->sink, &w->position, &err), 0);
+    assert_int_equal(pgsink_snapshot_begin(w->sink, false, &err), 0);
+    world_run(w, "BEGIN; SELECT FROM pgrekey.pipeline FOR KEY SHARE"); /* as a loader in the midst of its batch */
+    assert_int_equal(pgsink_snapshot_begin(w->sink, true, &err), -1);
+    assert_int_equal(err.class, ERR_RETRY);
+    world_run(w, "COMMIT");
+    assert_int_equal(pgsink_snapshot_begin(w->sink, true, &err), 0);
+}
+
+static void a_snapshot_goes_on_beside_its_loaders(void **state)
+{
+    struct world *w = *state;
+    struct err err = {0};
+    assert_int_equal(pgsink_open(&w->options, &w->sink, &w->position, &err), 0);
+    assert_int_equal(pgsink_snapshot_begin(w->sink, false, &err), 0);
+    world_run(w, "BEGIN; SELECT FROM pgrekey.pipeline FOR KEY SHARE");
+    assert_int_equal(pgsink_snapshot_point(w->sink, w->lsn, 1, &err), 0);
+    world_run(w, "COMMIT");
+}
+
 #define promise(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+#define bare_promise(name) cmocka_unit_test_setup_teardown(name, world_setup_bare, world_teardown_bare)
 
 /* An argument picks promises by name: "any_*". */
 int main(int argc, char **argv)
@@ -849,6 +918,9 @@ int main(int argc, char **argv)
         promise(automatic_retries_end_in_escalation),
         promise(resume_is_passed_on),
         promise(the_breaker_refuses_the_batch_that_opens_it),
+        bare_promise(a_loader_of_a_dead_snapshot_is_kept_out),
+        bare_promise(a_snapshot_waits_for_loaders_of_a_dead_one),
+        bare_promise(a_snapshot_goes_on_beside_its_loaders),
     };
     if (!world_conninfo()) {
         fprintf(stderr, "SKIPPED: the contract suite needs a server; set PGREKEY_TEST_TARGET to the connection of an "
