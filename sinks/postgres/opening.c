@@ -249,6 +249,43 @@ int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, 
     return rc;
 }
 
+static bool holds_rule(const PGresult *counters, const char *rule)
+{
+    for (int i = 0; i < PQntuples(counters); i++)
+        if (strcmp(PQgetvalue(counters, i, 0), rule) == 0)
+            return true;
+    return false;
+}
+
+static int refuse_newcomer(const struct pgsink *s, const struct rule *rule, struct err *reterr)
+{
+    (void)err_set(reterr, ERR_REFUSED,
+                  "rule %s joined pipeline %s after it was begun: no snapshot has copied table %s.%s", rule->name,
+                  s->options.pipeline, rule->from_schema, rule->from_table);
+    return err_hint(reterr,
+                    "drop or rename the new target table %s.%s, and the pipeline goes on without it; or `pgrekey drop` "
+                    "and begin again with empty target tables",
+                    rule->to_schema, rule->to_table);
+}
+
+int opening_check_rules(struct pgsink *s, struct err *reterr)
+{
+    const char *params[1] = {s->options.pipeline};
+    PGresult *result = NULL;
+    int rc = 0;
+
+    if (s->state != PIPELINE_STREAMING)
+        return 0;
+    if (session_query(s, "reading the counters", "SELECT rule FROM pgrekey.counter WHERE pipeline = $1", 1, params,
+                      &result, reterr))
+        return -1;
+    for (size_t r = 0; rc == 0 && r < s->rule_count; r++)
+        if (!holds_rule(result, s->rules[r].target.rule->name))
+            rc = refuse_newcomer(s, s->rules[r].target.rule, reterr);
+    PQclear(result);
+    return rc;
+}
+
 int opening_read_bounds(struct pgsink *s, struct err *reterr)
 {
     const char *params[1] = {s->options.pipeline};

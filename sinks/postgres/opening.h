@@ -13,6 +13,9 @@ int opening_connect(struct pgsink *s, struct err *reterr) MUST_CHECK;
 int opening_lock(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* Reads the pipeline's record and compares it with the options. Sets s->lsn and s->state. */
 int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, struct err *reterr) MUST_CHECK;
+/* Refuses (ERR_REFUSED) a rule that joined behind the record's back: `copy:` takes a new table in, and no snapshot has
+ * copied it. Only where the state is STREAMING. */
+int opening_check_rules(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* The upper bounds of side records, a rule. */
 int opening_read_bounds(struct pgsink *s, struct err *reterr) MUST_CHECK;
 

@@ -164,7 +164,8 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
 
     if (open_session(options, &s, reterr))
         return -1;
-    if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) || opening_read_bounds(s, reterr)) {
+    if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) || opening_check_rules(s, reterr) ||
+        opening_read_bounds(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }

@@ -819,6 +819,23 @@ static int load(struct world *w, struct sink *loader, struct err *err)
     return status;
 }
 
+/* A table under `copy:` that was made on both sides meanwhile is a rule of the next binding. */
+static void a_rule_that_no_snapshot_copied_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct err err = {0};
+    sink_close(w->sink);
+    w->sink = NULL;
+    world_run(w, "DELETE FROM pgrekey.counter WHERE rule = 'notes'");
+    assert_int_equal(pgsink_open(&w->options, &w->sink, &w->position, &err), -1);
+    assert_int_equal(err.class, ERR_REFUSED);
+    assert_non_null(strstr(err.message, "rule notes"));
+    assert_non_null(strstr(err.hint, "app.notes"));
+    world_run(w, "INSERT INTO pgrekey.counter (pipeline, rule, source_table, target_table) VALUES ('contract', 'notes',"
+                 " 'legacy.notes', 'app.notes')");
+    world_reopen(w);
+}
+
 static void a_loader_of_a_dead_snapshot_is_kept_out(void **state)
 {
     struct world *w = *state;
@@ -918,6 +935,7 @@ int main(int argc, char **argv)
         promise(automatic_retries_end_in_escalation),
         promise(resume_is_passed_on),
         promise(the_breaker_refuses_the_batch_that_opens_it),
+        promise(a_rule_that_no_snapshot_copied_is_refused),
         bare_promise(a_loader_of_a_dead_snapshot_is_kept_out),
         bare_promise(a_snapshot_waits_for_loaders_of_a_dead_one),
         bare_promise(a_snapshot_goes_on_beside_its_loaders),
