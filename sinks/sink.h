@@ -2,12 +2,16 @@
  *
  * A plug point in one struct of functions; every sink passes tests/contract. What a sink must hold:
  *   - the rows of a batch and its end position become durable together or not at all;
- *   - after a crash at any point, sink_position() is the end of a whole source transaction whose effects, and
- *     nothing later, are there;
+ *   - after a crash at any point, the position that the sink is opened with is the end of a whole source transaction
+ *     whose effects, and nothing later, are there;
  *   - a batch that ends inside a source transaction (!complete) is not visible to others until the batch that
  *     completes it has been applied;
  *   - rows are applied as if one by one in source order; one that cannot be applied is kept aside with its
  *     change (quarantine), never dropped, and never stops the rest.
+ *
+ * Only apply() may leave a target transaction open, and only behind a batch that is not complete. It ends with the
+ * batch that completes it; or is rolled back by a failing apply(), by whatever makes the pipeline pause, or by close().
+ * After that its source transaction comes again from its begin.
  */
 #ifndef PGREKEY_SINKS_SINK_H
 #define PGREKEY_SINKS_SINK_H
@@ -64,11 +68,12 @@ struct row_source {
 
 struct sink_ops {
     const char *name;
-    /* Applies a batch; blocks until it is committed (complete) or sent (not complete). The batch may be reset
+    /* Applies a batch, which stays as it is, its arena included: it may be a view that shares rows and arena with
+     * others. Blocks until it is committed (complete) or sent (not complete). The batch may be reset
      * afterwards. On -1 with ERR_RETRY or ERR_FATAL nothing of the open target transaction remains: the caller
      * closes the sink and begins again from its position. ERR_POISON never comes out of here.
      * ERR_REFUSED: the pipeline must pause; nothing of the batch remains, it may be applied again. */
-    int (*apply)(struct sink *sink, struct batch *batch, struct err *reterr);
+    int (*apply)(struct sink *sink, const struct batch *batch, struct err *reterr);
     /* The source position up to which everything is durable (survives a crash of the target host). Asks the
      * target where it must; cheap. */
     int (*durable)(struct sink *sink, uint64_t *ret_lsn, struct err *reterr);
@@ -83,7 +88,7 @@ struct sink {
     const struct sink_ops *ops;
 };
 
-static inline int sink_apply(struct sink *s, struct batch *b, struct err *e)
+static inline int sink_apply(struct sink *s, const struct batch *b, struct err *e)
 {
     return s->ops->apply(s, b, e);
 }

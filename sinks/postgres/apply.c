@@ -58,7 +58,7 @@ static int apply_long_way(struct pgsink *s, const struct batch *batch, struct er
     return record_commit(s, batch, reterr);
 }
 
-int apply_batch(struct sink *sink, struct batch *batch, struct err *reterr)
+int apply_batch(struct sink *sink, const struct batch *batch, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
     bool done = false;

@@ -5,6 +5,6 @@
 #include "cdc/base/err.h"
 #include "sinks/sink.h"
 
-int apply_batch(struct sink *sink, struct batch *batch, struct err *reterr) MUST_CHECK;
+int apply_batch(struct sink *sink, const struct batch *batch, struct err *reterr) MUST_CHECK;
 
 #endif
