@@ -72,7 +72,8 @@ int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_s
 /* Moves the position over transactions that concern no rule, in a transaction of its own. */
 int pgsink_advance(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
 
-/* Records that the pipeline pauses and why (one sentence, no values), or that it goes on. Also resets the breaker. */
+/* Records that the pipeline pauses and why (one sentence, no values), or that it goes on. A pause rolls an open target
+ * transaction back first; going on also resets the breaker. */
 int pgsink_pause(struct sink *sink, const char *category, const char *reason, struct err *reterr) MUST_CHECK;
 int pgsink_resume(struct sink *sink, struct err *reterr) MUST_CHECK;
 /* Did an operator ask for it (`pgrekey resume`) since the last call? Known after sink_tick. */

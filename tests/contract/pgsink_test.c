@@ -776,6 +776,24 @@ static void resume_is_passed_on(void **state)
     assert_world(w, "SELECT status FROM pgrekey.request", "done");
 }
 
+static void a_pause_rolls_back_what_is_open(void **state)
+{
+    struct world *w = *state;
+    struct err err = {0};
+    world_begin(w);
+    world_insert(w, "offices", "1, 'North'");
+    world_apply_part(w);
+    assert_int_equal(pgsink_pause(w->sink, "schema_drift", "the table changed", &err), 0);
+    assert_world(w, "SELECT paused, pause_category FROM pgrekey.pipeline", "t|schema_drift");
+    assert_int_equal(pgsink_resume(w->sink, &err), 0);
+    world_delete(w, "offices", "true"); /* it comes again from its begin */
+    batch_reset(&w->batch);
+    world_insert(w, "offices", "2, 'South'");
+    world_apply(w);
+    assert_world(w, "SELECT legacy_id FROM app.offices", "2");
+    assert_account(w, "offices", "1|0|0|0");
+}
+
 static void the_breaker_refuses_the_batch_that_opens_it(void **state)
 {
     struct world *w = *state;
@@ -934,6 +952,7 @@ int main(int argc, char **argv)
         promise(retry_after_mended_data),
         promise(automatic_retries_end_in_escalation),
         promise(resume_is_passed_on),
+        promise(a_pause_rolls_back_what_is_open),
         promise(the_breaker_refuses_the_batch_that_opens_it),
         promise(a_rule_that_no_snapshot_copied_is_refused),
         bare_promise(a_loader_of_a_dead_snapshot_is_kept_out),
