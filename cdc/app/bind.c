@@ -176,6 +176,12 @@ bool engine_never(void *context, const char *schema, const char *table, const ch
     return map_column_never(engine->binding.map, schema, table, column);
 }
 
+bool engine_unread(void *context, const char *schema, const char *table, const char *column)
+{
+    const struct engine *engine = context;
+    return engine_never(context, schema, table, column) || !map_column_used(engine->binding.map, schema, table, column);
+}
+
 /* A column that a rule reads must still be there, with its type and as part of the key it was in. */
 static int compare_relation(const struct engine *engine, const struct relation *bound, const struct catalog *now,
                             struct err *reterr)

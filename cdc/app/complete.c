@@ -32,7 +32,7 @@ static int explain_failure(const struct change *change, struct err *reterr)
 static int read_row(struct engine *engine, PGconn *conn, struct change *change, bool nulls_too, struct arena *arena,
                     struct err *reterr)
 {
-    int found = row_read_by_key(conn, change, nulls_too, engine_never, engine, arena, reterr);
+    int found = row_read_by_key(conn, change, nulls_too, engine_unread, engine, arena, reterr);
     return found < 0 ? explain_failure(change, reterr) : found;
 }
 

@@ -107,6 +107,8 @@ int engine_open_source(const struct settings *settings, const char *what, enum e
 void engine_sink_options(struct engine *engine, struct pgsink_options *ret_options);
 /* `never:` as stream and row reader ask for it; context is the engine. */
 bool engine_never(void *context, const char *schema, const char *table, const char *column);
+/* That, and what no rule reads: such a column may be dropped at any time, so it is not asked for by name. */
+bool engine_unread(void *context, const char *schema, const char *table, const char *column);
 /* Does the source's catalogue still fit the binding? ERR_REFUSED names what does not. */
 int engine_compare_catalog(const struct engine *engine, const struct catalog *now, struct err *reterr) MUST_CHECK;
 int engine_recheck_catalog(struct engine *engine, PGconn *conn, struct err *reterr) MUST_CHECK;
