@@ -266,12 +266,15 @@ interruptions() {
 }
 
 commands() {
-    for each in "status" "check --deep" "quarantine list" "quarantine retry --all" "map check" "init" "resume"; do
+    for each in "status" "check --deep" "quarantine list" "map check"; do
         # shellcheck disable=SC2086 # words
         says $each
         # shellcheck disable=SC2086
         says $each --json
     done
+    says quarantine retry --all
+    says init --json
+    says resume
     engine_stop
     says quarantine retry --all
     says run --until-caught-up --set log.level=debug
