@@ -10,10 +10,13 @@
 
 int copyin_begin(struct pgsink *s, const char *sql, struct err *reterr)
 {
-    PGresult *result = PQexec(s->conn, sql);
+    PGresult *result;
     int rc = 0;
 
     buf_reset(&s->copy);
+    if (session_refuses(sql))
+        return err_set(reterr, ERR_FATAL, "target: a COPY is too long to be sent");
+    result = PQexec(s->conn, sql);
     if (PQresultStatus(result) != PGRES_COPY_IN)
         rc = pg_err(reterr, SIDE, s->conn, result, "starting a COPY");
     PQclear(result);
@@ -125,7 +128,7 @@ int copyin_end(struct pgsink *s, int64_t *ret_rows, struct err *reterr)
 
     *ret_rows = 0;
     send_piece(s);
-    (void)PQputCopyEnd(s->conn, NULL);
+    (void)PQputCopyEnd(s->conn, buf_overflowed(&s->copy) ? "a row is cut off" : NULL);
     while ((result = PQgetResult(s->conn))) {
         if (PQresultStatus(result) == PGRES_COMMAND_OK)
             *ret_rows = strtoll(PQcmdTuples(result), NULL, 10);
@@ -135,7 +138,9 @@ int copyin_end(struct pgsink *s, int64_t *ret_rows, struct err *reterr)
         if (PQstatus(s->conn) != CONNECTION_OK)
             break;
     }
-    if (rc == 0 && PQstatus(s->conn) != CONNECTION_OK)
-        rc = pg_err(reterr, SIDE, s->conn, NULL, "copying rows");
+    if (PQstatus(s->conn) != CONNECTION_OK)
+        rc = rc ? rc : pg_err(reterr, SIDE, s->conn, NULL, "copying rows");
+    else if (buf_overflowed(&s->copy)) /* and so the server was told to forget it */
+        rc = err_set(reterr, ERR_FATAL, "target: a row is too long for the buffer of a COPY");
     return rc;
 }

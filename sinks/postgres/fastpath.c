@@ -169,7 +169,7 @@ static int delete_group(struct pgsink *s, size_t r, const struct group *group, i
         buf_printf(&sql, "DELETE FROM %s AS t", target->table);
         put_locator_join(&sql, target, "USING");
     }
-    rc = run_over_locators(s, r, group, buf_text(&sql), ret_affected, reterr);
+    rc = run_over_locators(s, r, group, session_text(&sql), ret_affected, reterr);
     buf_done(&sql);
     return rc;
 }
@@ -367,7 +367,7 @@ static int write_inserts(struct pgsink *s, size_t r, struct group *group, struct
     bring_near(s, r, group);
     buf_init(&sql, SQL_MAX);
     buf_printf(&sql, "COPY %s (%s) FROM STDIN", target->table, target->column_list);
-    rc = copyin_begin(s, buf_text(&sql), reterr);
+    rc = copyin_begin(s, session_text(&sql), reterr);
     buf_done(&sql);
     if (rc)
         return -1;

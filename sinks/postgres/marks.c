@@ -167,7 +167,8 @@ static int fill(struct pgsink *s, const struct noted_reference *noted, struct er
         buf_printf(&sql, "%s%s = $%zu", i ? " AND " : " WHERE ", target->columns[rule->locator[i]], i + 2);
     }
     /* Where the target refuses it, the note stands as before. */
-    enum written written = write_query(s, &w, buf_text(&sql), (int)rule->locator_count + 1, params, &affected, reterr);
+    enum written written =
+        write_query(s, &w, session_text(&sql), (int)rule->locator_count + 1, params, &affected, reterr);
     buf_done(&sql);
     return written == WRITE_FAILED ? -1 : 0;
 }

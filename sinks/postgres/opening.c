@@ -45,7 +45,7 @@ static int wish(struct pgsink *s, struct err *reterr)
         buf_printf(&sql, "BEGIN PERFORM set_config('%s', '%s', false); EXCEPTION WHEN OTHERS THEN NULL; END; ",
                    WISHES[i][0], WISHES[i][1]);
     buf_puts(&sql, "END $wish$");
-    rc = session_run(s, "setting up the session", buf_text(&sql), reterr);
+    rc = session_run(s, "setting up the session", session_text(&sql), reterr);
     buf_done(&sql);
     return rc;
 }

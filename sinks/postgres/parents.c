@@ -144,7 +144,7 @@ static int query_parents(struct pgsink *s, const struct rule *parent, const char
     buf_init(&sql, (size_t)1 << 16);
     buf_printf(&sql, "SELECT %s FROM %s WHERE %s = ANY ($1::%s[])", target->columns[key], target->table,
                target->columns[key], target->types[key]);
-    rc = session_query(s, "looking for parents", buf_text(&sql), 1, &array, ret_result, reterr);
+    rc = session_query(s, "looking for parents", session_text(&sql), 1, &array, ret_result, reterr);
     buf_done(&sql);
     return rc;
 }

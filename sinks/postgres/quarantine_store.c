@@ -57,7 +57,7 @@ static int ask_standing(struct pgsink *s, struct quarantine_key **asked, size_t 
     session_end_array(&keys);
 
     PGresult *result = NULL;
-    const char *params[] = {s->options.pipeline, buf_text(&indexes), buf_text(&rules), buf_text(&keys)};
+    const char *params[] = {s->options.pipeline, session_text(&indexes), session_text(&rules), session_text(&keys)};
     int failed = session_query(
         s, "asking the quarantine",
         "SELECT DISTINCT a.index, a.key COLLATE \"C\" FROM unnest($2::int[], $3::text[], $4::text[])"
@@ -364,7 +364,7 @@ int quarantine_count_failures(struct pgsink *s, const int64_t *ids, size_t count
     for (size_t i = 0; i < count; i++)
         buf_printf(&array, "%c%" PRId64, i ? ',' : '{', ids[i]);
     buf_puts(&array, count ? "}" : "{}");
-    const char *params[] = {buf_text(&array)};
+    const char *params[] = {session_text(&array)};
     int failed = session_query(s, "reading the quarantine",
                                "SELECT count(*) FILTER (WHERE category <> 'orphan_reference'),"
                                " count(*) FILTER (WHERE category = 'orphan_reference') FROM pgrekey.quarantine"

@@ -25,6 +25,10 @@ int request_put(PGconn *conn, const char *pipeline, const char *kind, const int6
     for (size_t i = 0; i < id_count; i++)
         buf_printf(&array, "%c%" PRId64, i ? ',' : '{', ids[i]);
     buf_putc(&array, '}');
+    if (buf_overflowed(&array)) {
+        buf_done(&array);
+        return err_set(reterr, ERR_CONFIG, "too many ids in one request");
+    }
     const char *params[] = {pipeline, kind, id_count ? buf_text(&array) : NULL, rule, category};
     failed = pg_query(conn, SIDE, "writing a request",
                       "INSERT INTO pgrekey.request (pipeline, kind, ids, rule, category)"

@@ -114,7 +114,7 @@ static int mark_tried(struct pgsink *s, const int64_t *ids, size_t count, struct
     for (size_t i = 0; i < count; i++)
         buf_printf(&array, "%c%" PRId64, i ? ',' : '{', ids[i]);
     buf_puts(&array, count ? "}" : "{}");
-    const char *params[] = {buf_text(&array)};
+    const char *params[] = {session_text(&array)};
     failed = session_query(s, "writing the quarantine",
                            "UPDATE pgrekey.quarantine SET last_tried = now() WHERE id = ANY ($1::bigint[])", 1, params,
                            NULL, reterr);

@@ -59,7 +59,8 @@ static int let_go(struct pgsink *s, const struct row *row, struct err *reterr)
         buf_printf(&sql, "%s%s = $%zu", i ? " AND " : " WHERE ", target->columns[rule->locator[i]], i + 1);
     }
     if (count)
-        failed = session_query(s, "releasing values", buf_text(&sql), (int)rule->locator_count, params, NULL, reterr);
+        failed =
+            session_query(s, "releasing values", session_text(&sql), (int)rule->locator_count, params, NULL, reterr);
     buf_done(&sql);
     return failed;
 }

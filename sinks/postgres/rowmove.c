@@ -64,7 +64,7 @@ static enum written release_unique(struct pgsink *s, struct work *w, const struc
     }
     put_where_old(&sql, w, "", params, &count, &s->rowmode->arena);
     if (released)
-        written = write_query(s, w, buf_text(&sql), count, params, &affected, reterr);
+        written = write_query(s, w, session_text(&sql), count, params, &affected, reterr);
     buf_done(&sql);
     return written;
 }
@@ -92,7 +92,7 @@ static enum written insert_copy(struct pgsink *s, struct work *w, const struct r
     }
     buf_printf(&sql, " FROM %s o", w->target->table);
     put_where_old(&sql, w, "o.", params, &count, &s->rowmode->arena);
-    enum written written = write_query(s, w, buf_text(&sql), count, params, ret_affected, reterr);
+    enum written written = write_query(s, w, session_text(&sql), count, params, ret_affected, reterr);
     buf_done(&sql);
     return written;
 }

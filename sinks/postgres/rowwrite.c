@@ -152,7 +152,7 @@ static const char *holder_query(const struct work *w, const struct row *row, con
         buf_printf(sql, "%s%s = $%zu", i ? " AND " : "", w->target->columns[column], i + 1);
     }
     buf_puts(sql, " LIMIT 1");
-    return buf_text(sql);
+    return session_text(sql);
 }
 
 /* The locator of the row that holds the unique value; NULL where it cannot be told. */
@@ -171,7 +171,7 @@ static int find_holder(struct pgsink *s, struct work *w, const struct row *row, 
     const char **params = arena_zalloc(arena, index->count, sizeof(*params));
     buf_init(&sql, (size_t)1 << 20);
     if (holder_query(w, row, index, arena, params, &sql))
-        failed = session_query(s, "looking for who holds a unique value", buf_text(&sql), (int)index->count, params,
+        failed = session_query(s, "looking for who holds a unique value", session_text(&sql), (int)index->count, params,
                                &result, reterr);
     if (!failed && result && PQntuples(result) > 0) {
         struct value *locator = arena_zalloc(arena, w->rule->locator_count, sizeof(*locator));
@@ -244,7 +244,7 @@ static int find_own(struct pgsink *s, struct work *w, const struct row *row, str
         params[i] = value_text(&row->locator[i], arena);
     put_equals(&sql, w, w->rule->locator, w->rule->locator_count, 1);
     failed =
-        session_query(s, "looking for a row", buf_text(&sql), (int)w->rule->locator_count, params, &result, reterr);
+        session_query(s, "looking for a row", session_text(&sql), (int)w->rule->locator_count, params, &result, reterr);
     buf_done(&sql);
     if (failed)
         return -1;
@@ -271,7 +271,7 @@ static enum written give_identity(struct pgsink *s, struct work *w, const struct
     }
     put_equals(&sql, w, own->key, own->key_count, 1);
     enum written written =
-        write_query(s, w, buf_text(&sql), (int)(own->key_count + count), own->values, &affected, reterr);
+        write_query(s, w, session_text(&sql), (int)(own->key_count + count), own->values, &affected, reterr);
     buf_done(&sql);
     return written;
 }
@@ -504,7 +504,7 @@ static enum written undo_set(struct pgsink *s, struct work *w, const struct valu
         buf_printf(&sql, "%s%s = $%zu", i ? " AND " : " WHERE ", w->target->columns[w->rule->locator[i]], i + 1);
     }
     if (count)
-        written = write_query(s, w, buf_text(&sql), (int)w->rule->locator_count, params, &affected, reterr);
+        written = write_query(s, w, session_text(&sql), (int)w->rule->locator_count, params, &affected, reterr);
     buf_done(&sql);
     return written;
 }

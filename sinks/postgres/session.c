@@ -5,15 +5,34 @@
 #include "sinks/postgres/rowmode.h"
 #include "sinks/postgres/stage.h"
 
-int session_run(struct pgsink *s, const char *doing, const char *sql, struct err *reterr)
+/* No SQL begins so, and no literal of an array. */
+static const char CUT_OFF[] = "\001cut off";
+
+const char *session_text(const struct buf *buf)
 {
-    return pg_run(s->conn, SIDE, doing, sql, reterr);
+    return buf_overflowed(buf) ? CUT_OFF : buf_text(buf);
+}
+
+bool session_refuses(const char *sql)
+{
+    return *sql == *CUT_OFF;
 }
 
 int session_query(struct pgsink *s, const char *doing, const char *sql, int param_count, const char *const *params,
                   PGresult **ret_result, struct err *reterr)
 {
+    bool refused = session_refuses(sql);
+
+    for (int i = 0; i < param_count; i++)
+        refused |= params[i] == CUT_OFF; /* itself: a value may be anything */
+    if (refused)
+        return err_set(reterr, ERR_FATAL, "%s: %s is too long to be sent", SIDE, doing);
     return pg_query(s->conn, SIDE, doing, sql, param_count, params, ret_result, reterr);
+}
+
+int session_run(struct pgsink *s, const char *doing, const char *sql, struct err *reterr)
+{
+    return session_query(s, doing, sql, 0, NULL, NULL, reterr);
 }
 
 void session_put_array_item(struct buf *array, const struct value *value)
@@ -35,7 +54,7 @@ void session_put_array_item(struct buf *array, const struct value *value)
 const char *session_end_array(struct buf *array)
 {
     buf_puts(array, array->len == 0 ? "{}" : "}");
-    return buf_text(array);
+    return session_text(array);
 }
 
 int session_begin(struct pgsink *s, struct err *reterr)

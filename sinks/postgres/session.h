@@ -82,7 +82,8 @@ static inline struct rule_state *rule_state_of(struct pgsink *s, const struct ru
 
 /* A statement without parameters whose outcome is only success: SAVEPOINT and friends. */
 int session_run(struct pgsink *s, const char *doing, const char *sql, struct err *reterr) MUST_CHECK;
-/* As pg_query; *ret_result may be NULL where nobody wants it. */
+/* As pg_query; *ret_result may be NULL where nobody wants it. ERR_FATAL, with nothing sent, where the SQL or a
+ * parameter is a text that session_text() refused. */
 int session_query(struct pgsink *s, const char *doing, const char *sql, int param_count, const char *const *params,
                   PGresult **ret_result, struct err *reterr) MUST_CHECK;
 
@@ -92,6 +93,12 @@ int session_commit(struct pgsink *s, struct err *reterr) MUST_CHECK;
 void session_rollback(struct pgsink *s);
 /* The same where COMMIT or ROLLBACK has been sent otherwise. */
 void session_ended(struct pgsink *s, bool committed);
+
+/* A buffer's text as SQL or as a parameter. What was cut off at the buffer's limit might be valid, and do what nobody
+ * wants: a DELETE without its WHERE. In its place comes a text that no server takes, and session_query does not send.
+ */
+const char *session_text(const struct buf *buf);
+bool session_refuses(const char *sql); /* is it, or a copy of it, that text? */
 
 /* An array literal, item by item into an empty buffer: {"a",NULL,"b"}; the text is the buffer's. */
 void session_put_array_item(struct buf *array, const struct value *value);

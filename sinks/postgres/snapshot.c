@@ -38,7 +38,7 @@ static int refuse_rows(struct pgsink *s, struct err *reterr)
 
         buf_init(&sql, SQL_MAX);
         buf_printf(&sql, "SELECT NOT EXISTS (SELECT FROM %s)", s->rules[r].target.table);
-        rc = session_query(s, "looking at the target's tables", buf_text(&sql), 0, NULL, &result, reterr);
+        rc = session_query(s, "looking at the target's tables", session_text(&sql), 0, NULL, &result, reterr);
         buf_done(&sql);
         if (rc)
             return -1;
@@ -63,7 +63,7 @@ static int truncate_tables(struct pgsink *s, struct err *reterr)
     for (size_t r = 0; r < s->rule_count; r++)
         if (first_of_table(s, r))
             buf_printf(&sql, "%s%s", r ? ", " : "", s->rules[r].target.table);
-    rc = session_run(s, "emptying the target's tables", buf_text(&sql), reterr);
+    rc = session_run(s, "emptying the target's tables", session_text(&sql), reterr);
     buf_done(&sql);
     return rc;
 }
@@ -80,7 +80,7 @@ static int delete_rows(struct pgsink *s, struct err *reterr)
 
         buf_init(&sql, SQL_MAX);
         buf_printf(&sql, "DELETE FROM %s", s->rules[order[i]].target.table);
-        rc = session_run(s, "emptying the target's tables", buf_text(&sql), reterr);
+        rc = session_run(s, "emptying the target's tables", session_text(&sql), reterr);
         buf_done(&sql);
         if (rc)
             return -1;

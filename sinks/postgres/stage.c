@@ -21,7 +21,7 @@ static int stage_make(struct pgsink *s, size_t r, struct err *reterr)
     for (size_t i = 0; i < target->rule->column_count; i++)
         buf_printf(&sql, ", c%zu %s", i, target->types[i]);
     buf_puts(&sql, ") ON COMMIT DELETE ROWS");
-    rc = session_run(s, "making a staging table", buf_text(&sql), reterr);
+    rc = session_run(s, "making a staging table", session_text(&sql), reterr);
     buf_done(&sql);
     return rc;
 }
@@ -63,7 +63,7 @@ static int stage_fill(struct pgsink *s, size_t r, const struct target_statement 
     for (size_t i = 0; i < statement->count; i++)
         buf_printf(&sql, ", c%u", statement->columns[i]);
     buf_puts(&sql, ") FROM STDIN");
-    rc = copyin_begin(s, buf_text(&sql), reterr);
+    rc = copyin_begin(s, session_text(&sql), reterr);
     buf_done(&sql);
     if (rc)
         return -1;
@@ -97,7 +97,7 @@ static int stage_apply(struct pgsink *s, size_t r, const struct target_statement
         buf_printf(&sql, "%s%s = s.c%u", i ? ", " : "", target->columns[statement->columns[i]], statement->columns[i]);
     buf_printf(&sql, " FROM pgrekey_stage_%zu AS s WHERE s.n >= %" PRId64, r, s->rules[r].stage_next);
     put_match(&sql, target);
-    rc = session_query(s, "updating rows", buf_text(&sql), 0, NULL, &result, reterr);
+    rc = session_query(s, "updating rows", session_text(&sql), 0, NULL, &result, reterr);
     buf_done(&sql);
     *ret_affected = rc == 0 ? strtoll(PQcmdTuples(result), NULL, 10) : 0;
     PQclear(result);
@@ -119,7 +119,7 @@ static int stage_unmatched(struct pgsink *s, size_t r, size_t count, uint32_t **
                r, s->rules[r].stage_next, target->table);
     put_match(&sql, target);
     buf_puts(&sql, ") ORDER BY 1");
-    rc = session_query(s, "looking for rows", buf_text(&sql), 0, NULL, &result, reterr);
+    rc = session_query(s, "looking for rows", session_text(&sql), 0, NULL, &result, reterr);
     buf_done(&sql);
     *ret_unmatched = arena_alloc(&s->scratch, (count + 1) * sizeof(**ret_unmatched));
     *ret_unmatched_count = 0;

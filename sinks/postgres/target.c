@@ -11,7 +11,7 @@
 
 static char *take_text(struct buf *buf)
 {
-    char *text = mem_strdup(buf_text(buf));
+    char *text = mem_strdup(session_text(buf));
     buf_done(buf);
     return text;
 }
@@ -341,8 +341,11 @@ int target_bind(const struct target_statement *statement, const struct row *row,
 
 static int prepare(struct pgsink *s, struct target_statement *statement, struct err *reterr)
 {
-    PGresult *result = PQprepare(s->conn, statement->name, statement->sql, 0, NULL);
+    PGresult *result;
 
+    if (session_refuses(statement->sql))
+        return err_set(reterr, ERR_FATAL, "target: a statement is too long to be sent");
+    result = PQprepare(s->conn, statement->name, statement->sql, 0, NULL);
     if (PQresultStatus(result) != PGRES_COMMAND_OK) {
         pg_err(reterr, SIDE, s->conn, result, "preparing a statement");
         PQclear(result);

@@ -44,7 +44,7 @@ static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_rem
         buf_printf(&sql, "DELETE FROM %s", target->table);
     }
     put_from_source(&sql, target);
-    failed = session_query(s, "carrying out a TRUNCATE", buf_text(&sql), 0, NULL, &result, reterr);
+    failed = session_query(s, "carrying out a TRUNCATE", session_text(&sql), 0, NULL, &result, reterr);
     if (!failed && rule->on_delete == DELETE_ROW)
         *ret_removed = strtoll(PQcmdTuples(result), NULL, 10);
     PQclear(result);
@@ -108,7 +108,7 @@ static int holds_rows(struct pgsink *s, struct target *target, bool *ret_holds, 
     if (can_tell(target->rule))
         put_from_source(&sql, target);
     buf_puts(&sql, " LIMIT 1");
-    failed = session_query(s, "carrying out a TRUNCATE", buf_text(&sql), 0, NULL, &result, reterr);
+    failed = session_query(s, "carrying out a TRUNCATE", session_text(&sql), 0, NULL, &result, reterr);
     buf_done(&sql);
     if (failed)
         return -1;
