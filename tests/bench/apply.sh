@@ -47,17 +47,19 @@ YAML
 apply_last() { echo $((1 + (UPDATES - 1) * 7919 % INSERTS)); }
 
 native_run() {
-    local mark begun ended
+    local mark begun ended cpu
     settle
     mark=$(log_mark)
     native_start
     ended=$("$PROBE" wait "$(cluster_conninfo "$B/target" native)" "SELECT note LIKE '%, changed' FROM bench WHERE id = $(apply_last)" 600)
     begun=$(started_at "$mark" native)
     NATIVE_S=$(difference "$ended" "$begun")
+    read -r -a cpu < <(cpu_of "$(walsender_of native)" "$(native_sql "SELECT pid FROM pg_stat_subscription WHERE subname = 'native'")")
+    NATIVE_CPU="walsender ${cpu[0]}, apply worker ${cpu[1]}"
 }
 
 ours_run() {
-    local mark begun ended uuid
+    local mark begun ended uuid cpu
     uuid=$(source_sql "SELECT uuid_generate_v5('$NAMESPACE', 'bench:$(apply_last)')")
     settle
     mark=$(log_mark)
@@ -65,6 +67,9 @@ ours_run() {
     ended=$("$PROBE" wait "$(cluster_conninfo "$B/target" ours)" "SELECT note LIKE '%, changed' FROM bench WHERE id = '$uuid'" 600)
     begun=$(started_at "$mark" ours)
     OURS_S=$(difference "$ended" "$begun")
+    read -r -a cpu < <(cpu_of "$(walsender_of ours)" "$ENGINE_PID" "$(ours_sql "SELECT pid FROM pg_stat_activity
+        WHERE datname = 'ours' AND application_name LIKE 'pgrekey%' ORDER BY backend_start LIMIT 1")")
+    OURS_CPU="walsender ${cpu[0]}, engine ${cpu[1]}, target session ${cpu[2]}"
     engine_stop
 }
 
@@ -114,6 +119,7 @@ bench_apply() {
         fi
         apply_verify
         echo "pair $pair: native $NATIVE_S s, ours $OURS_S s, wal2json's decoding alone $DECODE_S s"
+        echo "        CPU s: native $NATIVE_CPU; ours $OURS_CPU"
         native+=("$NATIVE_S") ours+=("$OURS_S") decode+=("$DECODE_S")
         native_drop
         engine_drop

@@ -75,6 +75,17 @@ median() { sort -n | awk '{v[NR] = $1} END {print NR % 2 ? v[(NR + 1) / 2] : (v[
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'; }
 difference() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.3f", a - b}'; }
 
+# cpu_of PID…: seconds of CPU that the processes have used, for what a busy machine does to the clock.
+cpu_of() {
+    local pid ticks
+    for pid in "$@"; do
+        ticks=$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | awk '{print $12 + $13}') || ticks=0
+        awk -v t="$ticks" -v hz="$(getconf CLK_TCK)" 'BEGIN {printf "%.1f ", t / hz}'
+    done
+    echo
+}
+walsender_of() { source_sql "SELECT active_pid FROM pg_replication_slots WHERE slot_name = '$1'"; }
+
 # --- clocks: a run begins with its START_REPLICATION in the source's log, and ends when the last row is visible
 
 log_mark() { wc -c <"$B/source/log"; }
