@@ -16,6 +16,7 @@
 #include "cdc/base/change.h"
 #include "cdc/base/err.h"
 #include "cdc/base/uuid.h"
+#include "transform/derivation.h"
 #include "transform/row.h"
 #include "transform/rule.h"
 
@@ -65,6 +66,25 @@ size_t map_rule_count(const struct map *map);
 const struct rule *map_rule(const struct map *map, size_t index); /* by rule->index */
 /* rule->index values in dependency order, parents first; map_rule_count of them. */
 const int *map_rule_order(const struct map *map);
+
+/* The one order of everything that writes: parents before children, inputs before what is derived from them. A step's
+ * level is 0 where it waits for nothing, else one more than the highest it waits for: a snapshot loads level by level.
+ * Known after map_bind. */
+struct map_step {
+    enum { STEP_RULE, STEP_DERIVATION } kind;
+    int index; /* of the rule, or of the derivation */
+    int level;
+};
+const struct map_step *map_steps(const struct map *map, size_t *ret_count);
+
+size_t map_derivation_count(const struct map *map);
+const struct derivation *map_derivation(const struct map *map, size_t index);
+const struct mirror_view *map_views(const struct map *map, size_t *ret_count);
+/* The side schema that mirrors and views stand in. */
+const char *map_mirror_schema(const struct map *map);
+/* The target's relation of a rule. A mirror's is made from the source's catalogue, whether or not the table is there.
+ * NULL where the map is not bound to what it takes. */
+const struct relation *map_rule_target(const struct map *map, const struct rule *rule);
 
 /* Rules of one source table; the array is the map's. Count 0 where no rule reads it. */
 const struct rule *const *map_rules_of(const struct map *map, const struct relation *source, size_t *ret_count);

@@ -231,6 +231,8 @@ void map_compile(struct map *map, struct rule_spec *extra, size_t extra_count, s
     map->rule_count = 0;
     map->rules = arena_zalloc(&map->bound, count + 1, sizeof(struct rule *));
     map->order = arena_zalloc(&map->bound, count + 1, sizeof *map->order);
+    map->steps = arena_zalloc(&map->bound, count + map->derivation_count + 1, sizeof *map->steps);
+    map->step_count = 0;
     for (size_t i = 0; i < count; i++) {
         const struct rule_spec *spec = i < map->spec_count ? &map->specs[i] : &extra[i - map->spec_count];
         map->rules[i] = make_rule(map, spec, i);
@@ -259,6 +261,39 @@ const struct rule *map_rule(const struct map *map, size_t index)
 const int *map_rule_order(const struct map *map)
 {
     return map->order;
+}
+
+const struct map_step *map_steps(const struct map *map, size_t *ret_count)
+{
+    *ret_count = map->step_count;
+    return map->steps;
+}
+
+size_t map_derivation_count(const struct map *map)
+{
+    return map->derivation_count;
+}
+
+const struct derivation *map_derivation(const struct map *map, size_t index)
+{
+    return index < map->derivation_count ? map->derivations[index] : NULL;
+}
+
+const struct mirror_view *map_views(const struct map *map, size_t *ret_count)
+{
+    *ret_count = map->view_count;
+    return map->views;
+}
+
+const char *map_mirror_schema(const struct map *map)
+{
+    return map->mirror_schema ? map->mirror_schema : "pgrekey_mirror";
+}
+
+const struct relation *map_rule_target(const struct map *map, const struct rule *rule)
+{
+    (void)map;
+    return rule->program->target;
 }
 
 struct use {

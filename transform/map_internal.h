@@ -110,6 +110,13 @@ struct map {
     size_t rule_count;
     struct rule **rules;
     int *order;
+    size_t step_count;
+    struct map_step *steps;
+    size_t derivation_count;
+    struct derivation **derivations;
+    size_t view_count;
+    struct mirror_view *views;
+    const char *mirror_schema;
     struct table_rules *tables; /* parallel to source->relations; NULL where not bound */
 };
 

@@ -94,10 +94,21 @@ static void report_circle(const struct map *map, const struct edges *edges, cons
     buf_done(&text);
 }
 
+/* One more than the highest level that it waits for. `levels` of those before it are known. */
+static int level_of(const struct edges *edges, const int *levels, size_t child)
+{
+    int level = 0;
+    for (size_t parent = 0; parent < edges->count; parent++)
+        if (edges->waits[child * edges->count + parent] && levels[parent] >= level)
+            level = levels[parent] + 1;
+    return level;
+}
+
 void map_sort(struct map *map, struct map_issues *issues)
 {
     struct edges edges = {.count = map->rule_count};
     bool *done = mem_zalloc(map->rule_count + 1, sizeof *done);
+    int *levels = mem_zalloc(map->rule_count + 1, sizeof *levels);
     edges.waits = mem_zalloc(map->rule_count * map->rule_count + 1, 1);
     for (size_t i = 0; i < map->rule_count; i++) {
         add_references(map, &edges, map->rules[i]);
@@ -111,7 +122,10 @@ void map_sort(struct map *map, struct map_issues *issues)
         }
         done[next] = true;
         map->order[i] = next;
+        levels[next] = level_of(&edges, levels, (size_t)next);
+        map->steps[map->step_count++] = (struct map_step){STEP_RULE, next, levels[next]};
     }
+    free(levels);
     free(edges.waits);
     free(done);
 }

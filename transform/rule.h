@@ -12,6 +12,20 @@
 #include "cdc/base/relation.h"
 
 struct rule;
+struct derivation;
+
+/* Rows of the target that are there already and are the source's under an id of their own. */
+enum adopt_by {
+    ADOPT_NONE,
+    ADOPT_COLUMNS, /* by columns of the target that hold the legacy key, in the key's order */
+    ADOPT_SQL,     /* by a query that returns (legacy key, existing id) */
+};
+struct adopt {
+    enum adopt_by by;
+    size_t column_count;
+    const char *const *columns;
+    const char *sql;
+};
 
 /* One column of the target that this rule owns. */
 struct rule_column {
@@ -19,8 +33,9 @@ struct rule_column {
     bool key;                  /* part of the target key */
     bool once;                 /* written at birth and never again */
     const char *parent_entity; /* not NULL: a rekeyed foreign key; the value is the parent's UUID */
-    const struct rule *parent; /* the rule that owns that entity; NULL only where parent_entity is NULL */
-    bool required;             /* a missing parent quarantines the row; else the column becomes NULL, recorded */
+    const struct rule *parent; /* the rule that owns that entity; NULL where a derivation does, or none is meant */
+    const struct derivation *parent_derivation; /* the derivation that owns it; NULL where a rule does */
+    bool required; /* a missing parent quarantines the row; else the column becomes NULL, recorded */
 };
 
 enum rule_delete {
@@ -62,6 +77,11 @@ struct rule {
 
     bool may_exclude; /* has `when:` or `skip:`: a row of the source may have no row on the target */
     bool copy;        /* made by a rule that copies whole schemas */
+    bool mirror;      /* fills a mirror: a table of the engine's own in the side schema */
+    struct adopt adopt;
+    /* of a mirror: indexes that its readers want, each a list of column names joined by ","; */
+    size_t mirror_index_count;
+    const char *const *mirror_indexes;
     enum rule_delete on_delete;
     size_t set_count;
     const struct rule_set *set; /* of DELETE_SET */

@@ -57,22 +57,6 @@ struct worker {
 
 /* --- levels --- */
 
-static bool refers_to(const struct engine *engine, const struct rule *child, const struct rule *parent)
-{
-    if (child == parent)
-        return false;
-    for (size_t i = 0; i < child->column_count; i++)
-        if (child->columns[i].parent == parent)
-            return true;
-    const struct relation *target = catalog_find(engine->binding.target, child->to_schema, child->to_table);
-    for (size_t i = 0; target && i < target->fk_count; i++)
-        if (strcmp(target->fks[i].parent_schema, parent->to_schema) == 0 &&
-            strcmp(target->fks[i].parent_table, parent->to_table) == 0 &&
-            (strcmp(child->to_table, parent->to_table) != 0 || strcmp(child->to_schema, parent->to_schema) != 0))
-            return true;
-    return false;
-}
-
 static bool refers_to_itself(const struct engine *engine, const struct rule *rule)
 {
     const struct relation *target = catalog_find(engine->binding.target, rule->to_schema, rule->to_table);
@@ -86,22 +70,17 @@ static bool refers_to_itself(const struct engine *engine, const struct rule *rul
     return false;
 }
 
-/* levels[rule->index], in dependency order so that parents have theirs first. Returns how many there are. */
+/* levels[rule->index]. Returns how many there are. */
 static int find_levels(const struct engine *engine, int *levels)
 {
-    const struct map *map = engine->binding.map;
-    const int *order = map_rule_order(map);
+    size_t count;
+    const struct map_step *steps = map_steps(engine->binding.map, &count);
     int highest = 0;
-    for (size_t i = 0; i < map_rule_count(map); i++) {
-        const struct rule *rule = map_rule(map, (size_t)order[i]);
-        levels[rule->index] = 0;
-        for (size_t j = 0; j < i; j++) {
-            const struct rule *earlier = map_rule(map, (size_t)order[j]);
-            if (refers_to(engine, rule, earlier) && levels[earlier->index] >= levels[rule->index])
-                levels[rule->index] = levels[earlier->index] + 1;
-        }
-        if (levels[rule->index] > highest)
-            highest = levels[rule->index];
+    for (size_t i = 0; i < count; i++) {
+        if (steps[i].kind == STEP_RULE)
+            levels[steps[i].index] = steps[i].level;
+        if (steps[i].level > highest)
+            highest = steps[i].level;
     }
     return highest + 1;
 }
