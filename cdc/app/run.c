@@ -213,10 +213,10 @@ static void pause_category(const struct err *err, char *ret_category, size_t siz
 /* Records the pause, with the way out, for `status`. One that the record already holds stays as it is. */
 static int record_pause(struct engine *engine, const struct err *why, struct err *reterr)
 {
-    char category[32], reason[ERR_TEXT_MAX];
+    char category[32], reason[ERR_TEXT_MAX], message[LOG_QUOTED_MAX], hint[LOG_QUOTED_MAX];
     pause_category(why, category, sizeof(category));
-    log_event(LOG_ERROR, "paused", "slot=%s category=%s msg=\"%s\" hint=\"%s\"", engine->settings->source_slot,
-              category, why->message, why->hint);
+    log_event(LOG_ERROR, "paused", "slot=%s category=%s msg=%s hint=%s", engine->settings->source_slot, category,
+              log_quote(why->message, message, sizeof(message)), log_quote(why->hint, hint, sizeof(hint)));
     if (engine->paused)
         return 0;
     struct buf text;
@@ -268,7 +268,9 @@ static int bind_or_keep(struct run *run, struct err *reterr)
         return 0;
     if (!run->streamed || !engine->bind_failed || !engine->binding.map)
         return -1;
-    log_event(LOG_WARN, "binding_kept", "slot=%s msg=\"%s\"", engine->settings->source_slot, reterr->message);
+    char quoted[LOG_QUOTED_MAX];
+    log_event(LOG_WARN, "binding_kept", "slot=%s msg=%s", engine->settings->source_slot,
+              log_quote(reterr->message, quoted, sizeof(quoted)));
     return 0;
 }
 
@@ -331,8 +333,9 @@ static void back_off(struct run *run, const struct err *err)
     if (run->engine->resume_lsn > run->backoff_lsn)
         run->backoff_ms = settings->reconnect_min_ms;
     run->backoff_lsn = run->engine->resume_lsn;
-    log_event(LOG_WARN, "reconnecting", "slot=%s in_ms=%lld sqlstate=%s msg=\"%s\"", settings->source_slot,
-              (long long)run->backoff_ms, err->sqlstate, err->message);
+    char quoted[LOG_QUOTED_MAX];
+    log_event(LOG_WARN, "reconnecting", "slot=%s in_ms=%lld sqlstate=%s msg=%s", settings->source_slot,
+              (long long)run->backoff_ms, err->sqlstate, log_quote(err->message, quoted, sizeof(quoted)));
     for (int64_t until = clock_mono_us() + run->backoff_ms * 1000; !run_stop && clock_mono_us() < until;)
         usleep(20 * 1000);
     run->backoff_ms =

@@ -472,9 +472,11 @@ static void warn_of_unknown_environment(void)
 static void set_defaults(struct settings *settings)
 {
     struct err err;
+    char quoted[LOG_QUOTED_MAX];
     for (size_t i = 0; i < TABLE_COUNT; i++)
         if (table[i].fallback && set_value(settings, &table[i], table[i].fallback, NULL, &err) < 0)
-            log_event(LOG_ERROR, "bad_default", "name=%s msg=\"%s\"", table[i].name, err.message);
+            log_event(LOG_ERROR, "bad_default", "name=%s msg=%s", table[i].name,
+                      log_quote(err.message, quoted, sizeof(quoted)));
 }
 
 static int check_whole(const struct settings *settings, struct err *reterr)

@@ -86,6 +86,7 @@ static void *watch_main(void *arg)
     int64_t next_look = 0, next_catalog = clock_mono_us() + engine->settings->source_catalog_interval_ms * 1000;
     while (!watch->stop) {
         struct err err = {0};
+        char quoted[LOG_QUOTED_MAX];
         int64_t now = clock_mono_us();
         if (now < next_look) {
             struct timespec pause = {.tv_nsec = 50 * 1000000};
@@ -94,7 +95,7 @@ static void *watch_main(void *arg)
         }
         next_look = now + 1000000;
         if (look_at_wal(engine, &err) != 0) {
-            log_event(LOG_DEBUG, "watch_failed", "msg=\"%s\"", err.message);
+            log_event(LOG_DEBUG, "watch_failed", "msg=%s", log_quote(err.message, quoted, sizeof(quoted)));
             pg_close(watch->conn);
             watch->conn = NULL;
         } else if (now >= next_catalog && !watch->drifted) {

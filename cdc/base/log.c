@@ -35,6 +35,28 @@ static const char *level_name(enum log_level level)
     return "unknown";
 }
 
+const char *log_quote(const char *text, char *out, size_t size)
+{
+    size_t len = 0;
+    if (size < 3) {
+        if (size)
+            *out = '\0';
+        return out;
+    }
+    out[len++] = '"';
+    for (; *text; text++) {
+        size_t needs = *text == '"' || *text == '\\' ? 2 : 1;
+        if (len + needs + 2 > size)
+            break;
+        if (needs == 2)
+            out[len++] = '\\';
+        out[len++] = *text;
+    }
+    out[len++] = '"';
+    out[len] = '\0';
+    return out;
+}
+
 static size_t line_end(int printed, size_t at, size_t size)
 {
     size_t end = at + (printed < 0 ? 0 : (size_t)printed);

@@ -127,12 +127,38 @@ static void lines_of_threads_do_not_mix(void **state)
     assert_int_equal(count, 800);
 }
 
+static void quotes_are_escaped_and_never_cut_in_half(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t size;
+        const char *quoted;
+    } cases[] = {
+        {"plain words", 32, "\"plain words\""},
+        {"slot \"a\" is taken", 32, "\"slot \\\"a\\\" is taken\""},
+        {"back\\slash", 32, "\"back\\\\slash\""},
+        {"", 32, "\"\""},
+        {"abc", 6, "\"abc\""},
+        {"abcd", 6, "\"abc\""},
+        {"ab\"", 6, "\"ab\""}, /* two bytes for the quote no longer fit */
+        {"abc", 2, ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char out[32];
+        assert_string_equal(log_quote(cases[i].text, out, cases[i].size), cases[i].quoted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(line_has_time_level_event_and_fields),  cmocka_unit_test(level_decides_what_is_written),
-        cmocka_unit_test(a_name_cannot_begin_a_line_of_its_own), cmocka_unit_test(an_overlong_line_is_cut_and_ends),
+        cmocka_unit_test(line_has_time_level_event_and_fields),
+        cmocka_unit_test(level_decides_what_is_written),
+        cmocka_unit_test(a_name_cannot_begin_a_line_of_its_own),
+        cmocka_unit_test(an_overlong_line_is_cut_and_ends),
         cmocka_unit_test(lines_of_threads_do_not_mix),
+        cmocka_unit_test(quotes_are_escaped_and_never_cut_in_half),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
