@@ -24,6 +24,7 @@
 
 extern "C" {
 #define class class_ /* a C header may have a member of that name */
+#include "cdc/base/timestamp.h"
 #include "cdc/source/wal2json.h"
 #undef class
 }
@@ -158,68 +159,6 @@ bool parse_xid(std::string_view token, uint32_t *ret_xid)
     }
     *ret_xid = static_cast<uint32_t>(xid);
     return xid <= UINT32_MAX && !token.empty();
-}
-
-/* Exactly `digits` digits at text[*at]; the position moves behind them. */
-bool take_number(std::string_view text, size_t *at, size_t digits, int64_t *ret_number)
-{
-    int64_t number = 0;
-    if (text.size() - *at < digits)
-        return false;
-    for (size_t i = 0; i < digits; i++) {
-        char c = text[*at + i];
-        if (c < '0' || c > '9')
-            return false;
-        number = number * 10 + (c - '0');
-    }
-    *at += digits;
-    *ret_number = number;
-    return true;
-}
-
-bool take_char(std::string_view text, size_t *at, char c)
-{
-    if (*at >= text.size() || text[*at] != c)
-        return false;
-    (*at)++;
-    return true;
-}
-
-/* Days since 1970-01-01 of a Gregorian date (after Howard Hinnant's days_from_civil). */
-int64_t days_of(int64_t year, int64_t month, int64_t day)
-{
-    year -= month <= 2;
-    int64_t era = year / 400;
-    int64_t year_of_era = year - era * 400;
-    int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
-}
-
-/* "2025-01-01 12:00:00.123456+00" as microseconds since 1970; 0 for anything else: a time only people read. */
-int64_t parse_timestamp(std::string_view text)
-{
-    size_t at = 0;
-    int64_t year, month, day, hour, minute, second, fraction = 0, zone_hour = 0, zone_minute = 0;
-    if (!take_number(text, &at, 4, &year) || !take_char(text, &at, '-') || !take_number(text, &at, 2, &month) ||
-        !take_char(text, &at, '-') || !take_number(text, &at, 2, &day) || !take_char(text, &at, ' ') ||
-        !take_number(text, &at, 2, &hour) || !take_char(text, &at, ':') || !take_number(text, &at, 2, &minute) ||
-        !take_char(text, &at, ':') || !take_number(text, &at, 2, &second))
-        return 0;
-    if (take_char(text, &at, '.')) {
-        int64_t unit = 100000, digit;
-        for (; take_number(text, &at, 1, &digit); unit /= 10)
-            fraction += digit * unit;
-    }
-    int64_t sign = take_char(text, &at, '+') ? 1 : take_char(text, &at, '-') ? -1 : 0;
-    if (sign == 0 || !take_number(text, &at, 2, &zone_hour))
-        return 0;
-    if (take_char(text, &at, ':') && !take_number(text, &at, 2, &zone_minute))
-        return 0;
-    if (at != text.size())
-        return 0;
-    int64_t seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second -
-                      sign * (zone_hour * 3600 + zone_minute * 60);
-    return seconds * 1000000 + fraction;
 }
 
 /* ---- tables ---- */
@@ -662,7 +601,7 @@ bool decode_member(const struct wal2json *decoder, struct message *message, onde
             message->transactional = token.front() == 't';
         else if (key.unsafe_is_equal("timestamp") && (message->action == 'B' || message->action == 'C') &&
                  string_content(token, &text))
-            message->commit_us = parse_timestamp(text);
+            message->commit_us = timestamp_parse(text.data(), text.size());
         return true;
     case 'x': return !key.unsafe_is_equal("xid") || parse_xid(token, &message->xid);
     case 'p':
