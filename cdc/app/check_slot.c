@@ -15,17 +15,21 @@ static bool slot_is_ours(struct check *check)
         return false;
     const struct slot_state *slot = &check->slot;
     const char *name = check->settings->source_slot, *database = PQdb(check->source);
-    if (!slot->logical)
+    switch (slot_kind(slot, database)) {
+    case SLOT_OURS: return true;
+    case SLOT_PHYSICAL:
         findings_add(&check->findings, FINDING_ERROR, SIDE, "slot_plugin", "choose another source.slot",
                      "slot %s is a physical slot", name);
-    else if (strcmp(slot->plugin, "wal2json") != 0)
+        break;
+    case SLOT_OTHER_PLUGIN:
         findings_add(&check->findings, FINDING_ERROR, SIDE, "slot_plugin", "choose another source.slot",
                      "slot %s is of plugin %s, not of wal2json", name, slot->plugin);
-    else if (database && strcmp(slot->database, database) != 0)
+        break;
+    case SLOT_OTHER_DATABASE:
         findings_add(&check->findings, FINDING_ERROR, SIDE, "slot_database", "choose another source.slot",
                      "slot %s belongs to database %s, not to %s", name, slot->database, database);
-    else
-        return true;
+        break;
+    }
     return false;
 }
 

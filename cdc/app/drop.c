@@ -44,9 +44,10 @@ static int look(struct drop *drop, struct err *reterr)
         err_set(reterr, ERR_REFUSED, "the engine of pipeline %s is running", settings->pipeline);
         return err_hint(reterr, "stop it first (SIGTERM), then drop");
     }
-    if (drop->slot.exists && (!drop->slot.logical || strcmp(drop->slot.plugin, "wal2json") != 0)) {
+    enum slot_kind kind = drop->slot.exists ? slot_kind(&drop->slot, NULL) : SLOT_OURS;
+    if (kind != SLOT_OURS) {
         err_set(reterr, ERR_REFUSED, "slot %s is not one of ours: its plugin is %s", settings->source_slot,
-                drop->slot.logical ? drop->slot.plugin : "none (a physical slot)");
+                kind == SLOT_PHYSICAL ? "none (a physical slot)" : drop->slot.plugin);
         return err_hint(reterr, "the setting source.slot names another's slot; nothing was dropped");
     }
     if (drop->report && strcmp(drop->report->slot, settings->source_slot) != 0) {

@@ -109,6 +109,15 @@ int slot_read(PGconn *conn, const char *slot, struct slot_state *ret_state, stru
     return 0;
 }
 
+enum slot_kind slot_kind(const struct slot_state *state, const char *database)
+{
+    if (!state->logical)
+        return SLOT_PHYSICAL;
+    if (strcmp(state->plugin, "wal2json") != 0)
+        return SLOT_OTHER_PLUGIN;
+    return database && strcmp(state->database, database) != 0 ? SLOT_OTHER_DATABASE : SLOT_OURS;
+}
+
 /* ---- making one ---- */
 
 static void cancel(PGconn *conn)

@@ -22,6 +22,10 @@ struct slot_state {
     uint64_t current_lsn; /* pg_current_wal_lsn() at the same moment */
 };
 
+/* Can pgrekey read it as what it is? `database`: the one that the connection is for. The slot exists. */
+enum slot_kind { SLOT_OURS, SLOT_PHYSICAL, SLOT_OTHER_PLUGIN, SLOT_OTHER_DATABASE };
+enum slot_kind slot_kind(const struct slot_state *state, const char *database);
+
 /* IDENTIFY_SYSTEM on a replication connection. */
 int slot_identify(PGconn *replication, struct source_identity *ret_identity, uint64_t *ret_wal_lsn,
                   struct err *reterr) MUST_CHECK;

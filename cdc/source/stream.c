@@ -117,12 +117,13 @@ static int check_slot(PGconn *conn, const char *slot, struct err *reterr)
         return err_hint(reterr, "A slot that is gone left changes behind that nobody can send again: take a new "
                                 "snapshot, or mend source.slot");
     }
-    if (!state.logical || strcmp(state.plugin, "wal2json") != 0) {
+    enum slot_kind kind = slot_kind(&state, PQdb(conn));
+    if (kind == SLOT_PHYSICAL || kind == SLOT_OTHER_PLUGIN) {
         err_set(reterr, ERR_REFUSED, "replication slot \"%s\" belongs to %s, not to wal2json", slot,
-                state.logical ? state.plugin : "physical replication");
+                kind == SLOT_OTHER_PLUGIN ? state.plugin : "physical replication");
         return err_hint(reterr, "Name another slot in source.slot");
     }
-    if (strcmp(state.database, PQdb(conn)) != 0) {
+    if (kind == SLOT_OTHER_DATABASE) {
         err_set(reterr, ERR_REFUSED, "replication slot \"%s\" belongs to database \"%s\"", slot, state.database);
         return err_hint(reterr, "Name that database in source.dsn, or another slot in source.slot");
     }
