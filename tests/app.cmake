@@ -1,4 +1,5 @@
 pgrekey_unit_test(position app)
+pgrekey_unit_test(fill app)
 pgrekey_unit_test(settings app)
 pgrekey_unit_test(command app)
 pgrekey_unit_test(progress app)

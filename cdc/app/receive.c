@@ -1,8 +1,7 @@
 /* The receiver: stream -> fix-ups -> transform -> batch, and the decision when a batch goes to the applier.
  *
  * A batch is handed over when it is full, or when it holds whole transactions and the applier is idle and nothing
- * more is waiting in the socket. In a quiet stream that is each commit at once. In a busy one it lingers a few
- * milliseconds for more, for a set of a thousand rows costs the target far less than ten sets of a hundred.
+ * more is waiting in the socket; fill.h says when exactly.
  *
  * While the target blocks, status messages go on: the slot is never lost to wal_sender_timeout because of a lock
  * on the target.
@@ -13,36 +12,28 @@
 #include <unistd.h>
 
 #include "cdc/app/engine.h"
+#include "cdc/app/fill.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
 #include "cdc/base/lsn.h"
 
 #define WAIT_MS 200
-/* A batch of fewer rows lingers while the stream is busy, i.e. the last batch held more than a few rows and is recent.
- */
-#define LINGER_ROWS 4000
-#define BUSY_ROWS 40
-#define LINGER_US INT64_C(15000)
 
 struct receiver {
     struct engine *engine;
     struct handover *handover;
     bool in_transaction;
     size_t transaction_rows; /* rows of the open transaction so far, whatever batch they are in */
-    size_t last_rows;        /* of the batch handed over last */
-    int64_t last_handover_us, filling_since_us;
+    struct fill fill;
     uint64_t received_lsn;
 };
 
 /* --- hand-over --- */
 
-/* At the limit a batch ends with the next commit; at twice the limit it ends inside the transaction. */
-static bool is_full(const struct receiver *r, size_t times)
+static bool is_full(const struct receiver *r, enum fill_limit limit)
 {
     const struct batch *batch = r->handover->filling;
-    const struct settings *settings = r->engine->settings;
-    return batch->row_count >= times * (size_t)settings->batch_max_rows ||
-           arena_used(&batch->arena) >= times * (size_t)settings->batch_max_bytes;
+    return fill_reached(&r->fill, limit, batch->row_count, arena_used(&batch->arena));
 }
 
 /* Gives the filling batch to an idle applier. False where it is not idle. */
@@ -51,8 +42,8 @@ static bool try_hand_over(struct receiver *r)
     struct handover *handover = r->handover;
     pthread_mutex_lock(&handover->lock);
     bool idle = !handover->taken && !handover->failed;
+    size_t rows = handover->filling->row_count;
     if (idle) {
-        r->last_rows = handover->filling->row_count;
         handover->taken = handover->filling;
         handover->filling = handover->filling == &handover->batches[0] ? &handover->batches[1] : &handover->batches[0];
         pthread_cond_signal(&handover->changed);
@@ -60,7 +51,7 @@ static bool try_hand_over(struct receiver *r)
     pthread_mutex_unlock(&handover->lock);
     if (idle) {
         r->engine->oldest_commit_us = 0;
-        r->last_handover_us = clock_mono_us();
+        fill_went(&r->fill, rows, clock_mono_us());
     }
     return idle;
 }
@@ -166,7 +157,7 @@ static int add_rows(struct receiver *r, struct change *change, struct err *reter
         return err_set(reterr, ERR_FATAL, "a completed change still lacks a column (table %s.%s)",
                        change->relation->schema, change->relation->name);
     if (batch->row_count == 0 && count > 0)
-        r->filling_since_us = clock_mono_us();
+        fill_begun(&r->fill, clock_mono_us());
     for (size_t i = 0; i < count; i++)
         batch_add_row(batch, rows[i]);
     r->transaction_rows += count;
@@ -178,7 +169,7 @@ static int on_change(struct receiver *r, struct change *change, struct err *rete
     if (complete_nonfinite(r->engine, change, &r->handover->filling->arena, reterr) != 0 ||
         add_rows(r, change, reterr) != 0)
         return -1;
-    return is_full(r, 2) ? wait_for_applier(r, reterr) : 0;
+    return is_full(r, FILL_INSIDE) ? wait_for_applier(r, reterr) : 0;
 }
 
 static void on_commit(struct receiver *r, const struct stream_item *item)
@@ -241,17 +232,6 @@ static int on_item(struct receiver *r, const struct stream_item *item, struct er
 
 /* --- the loop --- */
 
-/* How long a batch of whole transactions still waits for more before it goes; 0: it goes now. */
-static int64_t linger_us(const struct receiver *r)
-{
-    const struct batch *batch = r->handover->filling;
-    int64_t now = clock_mono_us();
-    if (batch->row_count >= LINGER_ROWS || r->last_rows < BUSY_ROWS || now - r->last_handover_us > 4 * LINGER_US)
-        return 0;
-    int64_t left = r->filling_since_us + LINGER_US - now;
-    return left > 0 ? left : 0;
-}
-
 /* Nothing more has arrived. Hands over what can go; looks at what the other threads have to say. */
 static int when_quiet(struct receiver *r, int *ret_wait_ms, struct err *reterr)
 {
@@ -259,7 +239,7 @@ static int when_quiet(struct receiver *r, int *ret_wait_ms, struct err *reterr)
     *ret_wait_ms = WAIT_MS;
     drain_wakeups(r);
     if (batch->complete && batch->txn_count > 0) {
-        int64_t linger = linger_us(r);
+        int64_t linger = fill_linger_us(&r->fill, batch->row_count, clock_mono_us());
         if (linger == 0)
             (void)try_hand_over(r);
         else
@@ -281,7 +261,11 @@ static bool one_shot_done(struct receiver *r)
 
 int receive_run(struct engine *engine, struct err *reterr)
 {
-    struct receiver r = {.engine = engine, .handover = &engine->handover, .received_lsn = engine->resume_lsn};
+    struct receiver r = {.engine = engine,
+                         .handover = &engine->handover,
+                         .received_lsn = engine->resume_lsn,
+                         .fill = {.max_rows = (size_t)engine->settings->batch_max_rows,
+                                  .max_bytes = (size_t)engine->settings->batch_max_bytes}};
     int wait_ms = 0;
     while (!run_stop && !one_shot_done(&r)) {
         struct stream_item item;
@@ -294,7 +278,7 @@ int receive_run(struct engine *engine, struct err *reterr)
         } else if (on_item(&r, &item, reterr) != 0) {
             return -1;
         }
-        if (item.event == STREAM_COMMIT && is_full(&r, 1) && wait_for_applier(&r, reterr) != 0)
+        if (item.event == STREAM_COMMIT && is_full(&r, FILL_AT_COMMIT) && wait_for_applier(&r, reterr) != 0)
             return -1;
     }
     return report_position(&r, true, reterr);
