@@ -110,9 +110,10 @@ static int bind_new(struct engine *engine, struct binding *binding, struct map_i
     return failed;
 }
 
-/* Marks the source's columns whose nulls need a second look (complete.c). */
-static void mark_nonfinite(const struct map *map, struct catalog *source)
+void binding_mark_nonfinite(struct binding *binding)
 {
+    const struct map *map = binding->map;
+    struct catalog *source = binding->source;
     for (size_t i = 0; i < source->count; i++) {
         struct relation *relation = &source->relations[i];
         for (size_t j = 0; j < relation->column_count; j++) {
@@ -141,7 +142,7 @@ int engine_bind(struct engine *engine, struct err *reterr)
         binding_done(&binding);
         return -1;
     }
-    mark_nonfinite(binding.map, binding.source);
+    binding_mark_nonfinite(&binding);
     engine->warned_count = 0;
     binding_done(&engine->binding);
     engine->binding = binding;

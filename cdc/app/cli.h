@@ -37,6 +37,7 @@ int cmd_quarantine_show(const struct cli *cli);
 int cmd_quarantine_retry(const struct cli *cli);
 int cmd_quarantine_discard(const struct cli *cli);
 int cmd_map_check(const struct cli *cli);
+int cmd_map_test(const struct cli *cli);
 int cmd_settings(const struct cli *cli);
 int cmd_completion(const struct cli *cli);
 int cmd_man(const struct cli *cli);

@@ -40,12 +40,16 @@ static const struct option_def options[OPTION_COUNT] = {
     [OPT_SLOT_ONLY] = {"slot-only", 0, OPTION_FLAG, NULL, NULL,
                        "drop the slot although the target cannot be reached; its record stays"},
     [OPT_ALL] = {"all", 0, OPTION_FLAG, NULL, NULL, "all open entries (of --rule and --category, where given)"},
-    [OPT_RULE] = {"rule", 0, OPTION_TEXT, "RULE", NULL, "only entries of this rule"},
+    [OPT_RULE] = {"rule", 0, OPTION_TEXT, "RULE", NULL, "only this rule"},
     [OPT_CATEGORY] = {"category", 0, OPTION_CHOICE, "CATEGORY", CATEGORIES, "only entries of this category"},
     [OPT_STATUS] = {"status", 0, OPTION_CHOICE, "STATUS", "pending|in_progress|escalated|resolved|discarded",
                     "only entries of this status (else all open ones)"},
-    [OPT_LIMIT] = {"limit", 0, OPTION_NUMBER, "N", NULL, "at most N entries (100)"},
+    [OPT_LIMIT] = {"limit", 0, OPTION_NUMBER, "N", NULL, "at most N entries (100), or rows of a table (10)"},
     [OPT_WAIT] = {"wait", 0, OPTION_DURATION, "TIME", NULL, "how long to wait for the engine's answer (30s)"},
+    [OPT_TABLE] = {"table", 0, OPTION_TEXT, "TABLE", NULL,
+                   "only this table of the source: \"table\" or \"schema.table\""},
+    [OPT_STREAM] = {"stream", 0, OPTION_FLAG, NULL, NULL,
+                    "take the changes that wait in the slot, without consuming them; no engine may read it meanwhile"},
     [OPT_EXAMPLE] = {"example", 0, OPTION_FLAG, NULL, NULL, "as a settings file to start from"},
 };
 
@@ -133,6 +137,21 @@ static const struct command commands[] = {
      .max_arguments = 1,
      .settings = true,
      .run = cmd_map_check},
+    {.name = "map test",
+     .arguments = "[KEY...]",
+     .summary = "try the mapping on rows of the source: this prints their values",
+     .detail =
+         "A dry run: reads some rows of each mapped table of the source (spread over it, the same ones each time), or "
+         "those with the given keys, or the first changes that wait in the slot, puts them through the rules, and "
+         "prints the target rows, and the rows that would be quarantined with category, column and reason. Writes "
+         "nothing. A key of several columns is a JSON array, as `pgrekey quarantine list` prints it. With --quiet only "
+         "rows that would be quarantined are printed. Beside `quarantine show` the only command that prints values: "
+         "mind who reads along.",
+     .exits = "0 no row would be quarantined; 6 some would",
+     .options = BIT(TABLE) | BIT(RULE) | BIT(LIMIT) | BIT(STREAM),
+     .max_arguments = ARGUMENTS_ANY,
+     .settings = true,
+     .run = cmd_map_test},
     {.name = "drop",
      .summary = "end the pipeline: drop its slot and forget its position",
      .detail = "Leaves no slot behind, so that the source keeps no WAL for it. The rows on the target stay. Refused "

@@ -39,6 +39,8 @@ enum option_id {
     OPT_STATUS,
     OPT_LIMIT,
     OPT_WAIT,
+    OPT_TABLE,
+    OPT_STREAM,
     OPT_EXAMPLE,
     OPTION_COUNT,
 };

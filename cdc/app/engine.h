@@ -99,6 +99,8 @@ struct engine {
 /* bind.c */
 int engine_bind(struct engine *engine, struct err *reterr) MUST_CHECK;
 void binding_done(struct binding *binding);
+/* Marks the source's columns whose nulls need a second look (complete.c). */
+void binding_mark_nonfinite(struct binding *binding);
 /* An ordinary connection for `what` ("rows"): small queries, which a dead network or a locked table may not hold up
  * for long; ENGINE_PATIENT for those that may take their time; ENGINE_REPLICATION likewise. */
 enum engine_conn { ENGINE_BRIEF, ENGINE_PATIENT, ENGINE_REPLICATION };

@@ -23,7 +23,7 @@ enum run_exit {
     EXIT_UNREACHABLE = 3, /* ERR_RETRY that lasted */
     EXIT_REFUSED = 4,     /* ERR_REFUSED */
     EXIT_PAUSED = 5,      /* the breaker, or another pause, ended a one-shot run; do not restart */
-    EXIT_FINDINGS = 6,    /* check, map check, status: found something */
+    EXIT_FINDINGS = 6,    /* check, map check, map test, status: found something */
 };
 int run_exit_of(enum err_class class);
 

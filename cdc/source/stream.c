@@ -82,10 +82,29 @@ static void put_table_name(struct buf *buf, const char *name)
         bool plain = c >= 0x80 || c == '_' || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
         if (!plain)
             buf_putc(buf, '\\');
-        if (c == '\'')
-            buf_putc(buf, '\''); /* it stands in a quoted option */
         buf_putc(buf, *name);
     }
+}
+
+void stream_put_tables(struct buf *buf, const char *const *tables, size_t table_count)
+{
+    for (size_t i = 0; i < table_count; i++) {
+        buf_puts(buf, i ? "," : "");
+        put_table_name(buf, tables[2 * i]);
+        buf_putc(buf, '.');
+        put_table_name(buf, tables[2 * i + 1]);
+    }
+}
+
+/* The grammar of replication commands knows no E''. */
+static void put_option_text(struct buf *buf, const char *text)
+{
+    buf_putc(buf, '\'');
+    for (; *text; text++) {
+        buf_puts(buf, *text == '\'' ? "'" : "");
+        buf_putc(buf, *text);
+    }
+    buf_putc(buf, '\'');
 }
 
 static void put_start_command(struct buf *buf, const struct stream_options *options)
@@ -97,13 +116,16 @@ static void put_start_command(struct buf *buf, const struct stream_options *opti
                " LOGICAL %s (\"format-version\" '2', \"include-types\" '0', \"include-xids\" '1',"
                " \"include-timestamp\" '%d'",
                lsn_format(options->start_lsn, lsn), options->timestamps ? 1 : 0);
-    for (size_t i = 0; options->tables && i < options->table_count; i++) {
-        buf_puts(buf, i ? "," : ", \"add-tables\" '");
-        put_table_name(buf, options->tables[2 * i]);
-        buf_putc(buf, '.');
-        put_table_name(buf, options->tables[2 * i + 1]);
+    if (options->tables && options->table_count) {
+        struct buf tables;
+        buf_init(&tables, COMMAND_MAX_BYTES);
+        stream_put_tables(&tables, options->tables, options->table_count);
+        buf_puts(buf, ", \"add-tables\" ");
+        put_option_text(buf, buf_text(&tables));
+        buf->overflowed = buf->overflowed || buf_overflowed(&tables);
+        buf_done(&tables);
     }
-    buf_puts(buf, options->tables && options->table_count ? "')" : ")");
+    buf_putc(buf, ')');
 }
 
 /* Why a slot cannot be streamed from, where its own record tells. */

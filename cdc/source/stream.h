@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "cdc/base/arena.h"
+#include "cdc/base/buf.h"
 #include "cdc/base/change.h"
 #include "cdc/base/err.h"
 
@@ -75,5 +76,8 @@ int stream_keep_alive(struct stream *stream, struct err *reterr) MUST_CHECK;
 /* Everything up to lsn is safe on the target: the slot may drop its WAL. Never moves backwards. Sends a
  * status message at once where `now`. */
 int stream_confirm(struct stream *stream, uint64_t lsn, bool now, struct err *reterr) MUST_CHECK;
+
+/* wal2json's add-tables: schema and name of each in turn, escaped as it wants them. */
+void stream_put_tables(struct buf *buf, const char *const *tables, size_t table_count);
 
 #endif

@@ -38,7 +38,7 @@ field() { python3 -c "import json; d = json.load(open('$T/out')); print($1)"; }
 # --- help, manual, completion
 
 COMMANDS=("run" "check" "init" "status" "resume" "quarantine list" "quarantine show" "quarantine retry" "quarantine discard"
-    "map check" "drop" "settings" "completion" "man" "help" "version")
+    "map check" "map test" "drop" "settings" "completion" "man" "help" "version")
 bare
 equals "without a command: help and the code of a usage error" "2 0" "$CODE $(wc -c <"$T/out")"
 bare --help

@@ -48,6 +48,7 @@ static void what_is_typed_is_understood(void **state)
         {"status --config=a=b.yaml", "status", 0, OPT_CONFIG, "a=b.yaml"},
         {"map check", "map check", 0, -1, NULL},
         {"map check --offline x.yaml", "map check", 1, OPT_OFFLINE, ""},
+        {"map test --table office 7 8", "map test", 2, OPT_TABLE, "office"},
         {"quarantine retry 1 2 3", "quarantine retry", 3, -1, NULL},
         {"quarantine list --rule a->b", "quarantine list", 0, OPT_RULE, "a->b"},
         {"quarantine retry --wait 5s --all", "quarantine retry", 0, OPT_WAIT, "5s"},
@@ -78,7 +79,7 @@ static void what_is_mistyped_is_answered_with_what_was_meant(void **state)
     } cases[] = {
         {"stauts", "there is no command stauts", "did you mean pgrekey status?"},
         {"quarantine lst", "there is no command quarantine lst", "did you mean pgrekey quarantine list?"},
-        {"map", "map wants one more word", "did you mean pgrekey map check?"},
+        {"map", "map wants one more word", "`pgrekey help map` lists them"},
         {"quarantine", "quarantine wants one more word", "`pgrekey help quarantine` lists them"},
         {"frobnicate", "there is no command frobnicate", "`pgrekey help` lists them"},
         {"run --util 0/1", "run has no option --util", "did you mean --until?"},

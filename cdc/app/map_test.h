@@ -1,0 +1,34 @@
+/* `pgrekey map test` from the inside: what it gathers (map_test.c) and how it shows it (map_test_print.c). */
+#ifndef PGREKEY_APP_MAP_TEST_H
+#define PGREKEY_APP_MAP_TEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cdc/app/cli.h"
+#include "cdc/app/engine.h"
+#include "cdc/app/mapping.h"
+#include "sinks/sink.h"
+
+/* What would become of rows of one rule. */
+struct map_test_tally {
+    size_t rows, mapped, deleted, quarantined, excluded;
+};
+
+struct map_test {
+    const struct cli *cli;
+    struct mapping mapping;
+    struct engine engine; /* settings and binding, for rows read by key; the binding is a view of `mapping` */
+    PGconn *source, *target;
+    bool stream;                    /* a peek at the slot, else a sample */
+    struct batch batch;             /* rows of all tables, in source order */
+    struct map_test_tally *tallies; /* by rule->index */
+};
+
+/* "mapped", "deleted", "excluded", "truncated", "quarantined" */
+const char *map_test_outcome(const struct row *row);
+
+void map_test_print(const struct map_test *test);
+int map_test_print_json(const struct map_test *test);
+
+#endif
