@@ -36,6 +36,8 @@ const struct relation **check_relations(const struct check *check, bool source, 
     const struct relation **relations = mem_zalloc(rule_count + 1, sizeof(*relations));
     for (size_t i = 0; i < rule_count; i++) {
         const struct rule *rule = map_rule(map, i);
+        if (!source && rule->mirror) /* the engine's own: check_mirrors() */
+            continue;
         const struct relation *found = catalog_find(catalog, source ? rule->from_schema : rule->to_schema,
                                                     source ? rule->from_table : rule->to_table);
         bool known = !found;
@@ -140,6 +142,7 @@ int cmd_check(const struct cli *cli)
     if (check.target) {
         check_target(&check);
         check_target_tables(&check);
+        check_mirrors(&check);
     }
     if (check.source)
         check_slot(&check);

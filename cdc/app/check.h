@@ -3,6 +3,7 @@
  *     check.c         loads, connects, asks the parts in turn, reports
  *     check_source.c  the legacy server: settings, role, wal2json, sessions in the way, tables
  *     check_target.c  the target: what it is, the engine's schema, privileges, what would get in the way of writes
+ *     check_mirror.c  the side schema of the mirrors
  *     check_slot.c    the slot, the recorded position, and whether the two fit
  *     check_deep.c    what only reading whole tables tells
  *
@@ -38,6 +39,7 @@ void check_source(struct check *check);
 void check_source_tables(struct check *check);
 void check_target(struct check *check);
 void check_target_tables(struct check *check);
+void check_mirrors(struct check *check);
 void check_slot(struct check *check);
 void check_deep(struct check *check);
 
@@ -47,7 +49,8 @@ PGresult *check_query(struct check *check, bool source, const char *code, const 
 /* What an error says, as a finding with its hint as remedy. */
 void check_add_err(struct check *check, const char *side, const char *code, const struct err *err);
 
-/* Each relation that the rules read (or write) once; NULL where that catalogue is not there. Caller frees the array. */
+/* Each relation that the rules read (or write, mirrors apart) once; NULL where that catalogue is not there. Caller
+ * frees the array. */
 const struct relation **check_relations(const struct check *check, bool source, size_t *ret_count);
 /* Their oids as an array literal "{1,2}". */
 void check_put_oids(struct buf *buf, const struct relation *const *relations, size_t count);

@@ -7,12 +7,14 @@
 #include "cdc/app/request_cmd.h"
 #include "cdc/pg/pg.h"
 #include "cdc/source/slot.h"
+#include "sinks/postgres/mirror.h"
 
 struct drop {
     const struct cli *cli;
     PGconn *source, *target; /* target NULL with --slot-only */
     struct slot_state slot;
     struct pipeline_report *report; /* NULL where there is no record */
+    size_t mirrors;                 /* tables and views of its own; may be there without a record */
 };
 
 static int read_target(struct drop *drop, struct err *reterr)
@@ -23,7 +25,8 @@ static int read_target(struct drop *drop, struct err *reterr)
             err_hint(reterr, "where the target is gone for good, --slot-only drops the slot alone");
         return -1;
     }
-    if (pipeline_report_read(drop->target, settings->pipeline, &drop->report, reterr) < 0)
+    if (pipeline_report_read(drop->target, settings->pipeline, &drop->report, reterr) < 0 ||
+        mirror_count(drop->target, settings->pipeline, &drop->mirrors, reterr) < 0)
         return -1;
     if (drop->report->initialised && drop->report->exists)
         return 0;
@@ -64,7 +67,7 @@ static int remove_both(struct drop *drop, struct err *reterr)
     if (drop->slot.exists &&
         slot_drop(drop->source, settings->source_slot, (int)settings->source_slot_wait_s, reterr) < 0)
         return -1;
-    if (drop->report && pipeline_forget(drop->target, settings->pipeline, reterr) < 0)
+    if ((drop->report || drop->mirrors > 0) && pipeline_forget(drop->target, settings->pipeline, reterr) < 0)
         return err_wrap(reterr, "the slot is dropped, the record is not");
     return 0;
 }
@@ -80,6 +83,7 @@ static void print_outcome(const struct drop *drop)
         json_bool(&json, "slot_dropped", drop->slot.exists);
         json_text(&json, "pipeline", settings->pipeline);
         json_bool(&json, "record_removed", drop->report != NULL);
+        json_int(&json, "mirrors_dropped", (int64_t)drop->mirrors);
         json_close(&json, '}');
         json_print(&json, stdout);
         return;
@@ -88,6 +92,9 @@ static void print_outcome(const struct drop *drop)
     if (drop->target)
         printf("pipeline %s: %s\n", settings->pipeline,
                drop->report ? "forgotten; the rows on the target stay" : "had no record on the target");
+    if (drop->mirrors > 0)
+        printf("mirrors: %zu table%s or view%s of the side schema dropped\n", drop->mirrors,
+               drop->mirrors == 1 ? "" : "s", drop->mirrors == 1 ? "" : "s");
 }
 
 static int run_drop(struct drop *drop)
@@ -99,8 +106,8 @@ static int run_drop(struct drop *drop)
         return cli_fail(drop->cli->json, &err);
     snprintf(question, sizeof(question), "Drop slot %s%s%s%s? A new run would begin with a new snapshot.",
              settings->source_slot, drop->report ? " and forget pipeline " : "", drop->report ? settings->pipeline : "",
-             drop->report ? " with its position and quarantine" : "");
-    if (!drop->slot.exists && !drop->report) {
+             drop->report ? " with its position, quarantine and mirrors" : "");
+    if (!drop->slot.exists && !drop->report && drop->mirrors == 0) {
         print_outcome(drop);
         return EXIT_OK;
     }

@@ -12,6 +12,7 @@
 #include "cdc/app/term.h"
 #include "cdc/base/arena.h"
 #include "cdc/pg/pg.h"
+#include "sinks/postgres/mirror_ddl.h"
 #include "sinks/postgres/schema.h"
 
 #define SIDE "target"
@@ -84,6 +85,8 @@ static void collect_tables(struct init *init)
     init->target_tables = mem_zalloc(2 * count + 1, sizeof(*init->target_tables));
     for (size_t i = 0; i < count; i++) {
         const struct rule *rule = map_rule(init->mapping.map, i);
+        if (rule->mirror)
+            continue;
         bool skip = init->mapping.target && !catalog_find(init->mapping.target, rule->to_schema, rule->to_table);
         for (size_t j = 0; j < init->target_table_count && !skip; j++)
             skip = strcmp(init->target_tables[2 * j], rule->to_schema) == 0 &&
@@ -142,6 +145,8 @@ static void put_sql(struct init *init)
     schema_put_tables(&init->tables);
     put_role(init);
     schema_put_roles(&init->roles, &options);
+    if (mapping_has_mirrors(init->mapping.map))
+        mirror_put_schema(&init->roles, map_mirror_schema(init->mapping.map), settings->target_role);
     put_membership(init);
 }
 

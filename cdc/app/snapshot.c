@@ -59,7 +59,7 @@ struct worker {
 
 static bool refers_to_itself(const struct engine *engine, const struct rule *rule)
 {
-    const struct relation *target = catalog_find(engine->binding.target, rule->to_schema, rule->to_table);
+    const struct relation *target = map_rule_target(engine->binding.map, rule);
     for (size_t i = 0; i < rule->column_count; i++)
         if (rule->columns[i].parent == rule)
             return true;

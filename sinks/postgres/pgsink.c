@@ -13,6 +13,7 @@
 #include "sinks/postgres/breaker.h"
 #include "sinks/postgres/durable.h"
 #include "sinks/postgres/fence.h"
+#include "sinks/postgres/mirror.h"
 #include "sinks/postgres/netchange.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/parents.h"
@@ -117,9 +118,11 @@ static int describe_targets(struct pgsink *s, struct err *reterr)
     s->rule_count = map_rule_count(s->options.map);
     s->rules = mem_zalloc(s->rule_count + 1, sizeof(*s->rules));
     s->net = netchange_new(s->rule_count);
-    for (size_t i = 0; i < s->rule_count; i++)
-        if (target_init(&s->rules[i].target, map_rule(s->options.map, i), s->options.target, reterr))
+    for (size_t i = 0; i < s->rule_count; i++) {
+        const struct rule *rule = map_rule(s->options.map, i);
+        if (target_init(&s->rules[i].target, rule, map_rule_target(s->options.map, rule), s->options.target, reterr))
             return -1;
+    }
     for (size_t i = 0; i < s->rule_count; i++) {
         const struct rule *rule = s->rules[i].target.rule;
         for (size_t c = 0; c < rule->column_count; c++)
@@ -165,7 +168,7 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
     if (open_session(options, &s, reterr))
         return -1;
     if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) || opening_check_rules(s, reterr) ||
-        opening_read_bounds(s, reterr)) {
+        mirror_make(s, MIRROR_REFUSE, NULL, reterr) || opening_read_bounds(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }

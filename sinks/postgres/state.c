@@ -7,6 +7,7 @@
 #include "cdc/base/arena.h"
 #include "cdc/base/lsn.h"
 #include "cdc/pg/pg.h"
+#include "sinks/postgres/mirror.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/record.h"
 #include "sinks/postgres/session.h"
@@ -158,6 +159,8 @@ int pipeline_forget(PGconn *conn, const char *pipeline, struct err *reterr)
         return err_hint(reterr, "stop it first");
     }
     rc = pg_run(conn, SIDE, "forgetting the pipeline", "BEGIN", reterr);
+    if (rc == 0)
+        rc = mirror_forget(conn, pipeline, reterr);
     if (rc == 0)
         rc = record_forget(conn, pipeline, true, reterr);
     if (rc == 0)

@@ -37,7 +37,7 @@ struct pipeline_report {
 int pipeline_report_read(PGconn *conn, const char *pipeline, struct pipeline_report **ret_report,
                          struct err *reterr) MUST_CHECK;
 void pipeline_report_free(struct pipeline_report *report);
-/* Forgets the pipeline: record, counters, quarantine, requests. Refused while its engine runs. */
+/* Forgets the pipeline: mirrors, record, counters, quarantine, requests. Refused while its engine runs. */
 int pipeline_forget(PGconn *conn, const char *pipeline, struct err *reterr) MUST_CHECK;
 
 #endif

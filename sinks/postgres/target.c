@@ -99,11 +99,12 @@ static int resolve_columns(struct target *target, struct err *reterr)
     return 0;
 }
 
-int target_init(struct target *target, const struct rule *rule, const struct catalog *catalog, struct err *reterr)
+int target_init(struct target *target, const struct rule *rule, const struct relation *relation,
+                const struct catalog *catalog, struct err *reterr)
 {
     struct buf table;
 
-    *target = (struct target){.rule = rule, .relation = catalog_find(catalog, rule->to_schema, rule->to_table)};
+    *target = (struct target){.rule = rule, .relation = relation};
     if (!target->relation)
         return err_set(reterr, ERR_CONFIG, "rule %s: the target has no table %s.%s", rule->name, rule->to_schema,
                        rule->to_table);

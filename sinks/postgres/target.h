@@ -56,9 +56,9 @@ struct target {
     size_t update_count, update_capacity;
 };
 
-/* One for each rule, in the pgsink. */
-int target_init(struct target *target, const struct rule *rule, const struct catalog *catalog,
-                struct err *reterr) MUST_CHECK;
+/* One for each rule, in the pgsink. `relation`: map_rule_target(); NULL is ERR_CONFIG. */
+int target_init(struct target *target, const struct rule *rule, const struct relation *relation,
+                const struct catalog *catalog, struct err *reterr) MUST_CHECK;
 void target_done(struct target *target);
 
 /* The statement for an op, its text made but not sent; for TARGET_UPDATE and TARGET_MOVE by which of `values` are not
