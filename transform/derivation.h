@@ -15,7 +15,10 @@
 struct derivation_key {
     const char *column; /* of the target */
     const char *entity; /* the column is the UUID of this entity; NULL: the value itself */
-    const char *of;     /* in `keys` and in the query's result */
+    bool reference;     /* the entity is another's: its row must be there, as a required parent */
+    const char *of;     /* in `keys` and in the query's result; the first part of a composite one */
+    size_t part_count;  /* parts of the legacy key, 1 for most; `keys` has a column for each, in the key's order */
+    const char *const *parts;
 };
 
 /* A table whose changes matter. */
@@ -25,7 +28,7 @@ struct derivation_input {
     const struct rule *mirror;  /* the rule that fills it, where it is a mirror; else NULL */
     size_t column_count;        /* 0: every column matters */
     const char *const *columns; /* an update that changes none of these matters to nobody */
-    const char *keys;           /* SQL over `touched`, giving the columns of `keys`; never NULL */
+    const char *keys;           /* SQL over `touched`, giving the columns of `keys` in their order; never NULL */
 };
 
 enum derivation_gone { GONE_DELETE, GONE_SET, GONE_KEEP };
@@ -45,11 +48,12 @@ struct derivation {
     const char *to_schema, *to_table;
     size_t key_count;
     const struct derivation_key *keys;
-    const char *entity; /* whose rows it owns: keys[0].entity where there is one key; NULL where it owns columns only */
+    const char *entity; /* whose rows it owns: that of the key that is no reference; NULL where it owns columns only */
     bool owns_rows; /* false: `owns:`, named columns of rows that another rule writes; it never inserts or deletes */
     size_t column_count;
-    const struct derivation_column *columns; /* what it owns, without the key; known after binding where not named */
-    const char *query;                       /* reads `keys` */
+    /* What it owns, without the key. Where the file does not name them, 0 until map_derivation_describe. */
+    const struct derivation_column *columns;
+    const char *query; /* reads `keys` */
     size_t input_count;
     const struct derivation_input *inputs;
     const char *reject_when, *reject_category; /* SQL over the result's row; NULL: nothing is rejected */
@@ -57,6 +61,8 @@ struct derivation {
     size_t set_count;
     const struct rule_set *set; /* of GONE_SET */
     struct adopt adopt;
+    struct accept_loss accept_loss;
+    bool skip;   /* left out for now: it is not run */
     size_t line; /* in the mapping file */
 };
 

@@ -489,7 +489,9 @@ static void bind_rule(struct map *map, struct rule *rule, struct map_issues *iss
     struct binder b = {.map = map, .issues = issues, .rule = rule, .spec = rule->program->spec};
     if (map->source)
         b.source = find_source(&b);
-    if (map->target)
+    if (rule->mirror)
+        b.target = b.source ? map_mirror_relation(map, rule, b.source) : NULL;
+    else if (map->target)
         b.target = find_target(&b);
     rule->program->source = b.source;
     rule->program->target = b.target;
@@ -497,6 +499,19 @@ static void bind_rule(struct map *map, struct rule *rule, struct map_issues *iss
         bind_source(&b);
     if (b.target)
         bind_target(&b);
+}
+
+/* What stands for rules that only the catalogues know: of copies, then of mirrors. */
+static struct rule_spec *expand(struct map *map, struct map_issues *issues, size_t *ret_count)
+{
+    size_t copies, mirrors;
+    const struct rule_spec *copied = map_expand_copies(map, map->source, map->target, issues, &copies);
+    const struct rule_spec *mirrored = map_expand_mirrors(map, map->source, issues, &mirrors);
+    struct rule_spec *specs = arena_zalloc(&map->bound, copies + mirrors + 1, sizeof *specs);
+    memcpy(specs, copied, copies * sizeof *specs);
+    memcpy(specs + copies, mirrored, mirrors * sizeof *specs);
+    *ret_count = copies + mirrors;
+    return specs;
 }
 
 int map_bind(struct map *map, const struct catalog *source, const struct catalog *target, struct map_issues *issues,
@@ -507,7 +522,7 @@ int map_bind(struct map *map, const struct catalog *source, const struct catalog
     map->source = source;
     map->target = target;
     map->tables = NULL;
-    struct rule_spec *extra = map_expand_copies(map, source, target, issues, &extra_count);
+    struct rule_spec *extra = expand(map, issues, &extra_count);
     map_compile(map, extra, extra_count, issues);
     for (size_t i = 0; i < map->rule_count; i++)
         bind_rule(map, map->rules[i], issues);

@@ -83,7 +83,13 @@ static struct rule *make_rule(struct map *map, const struct rule_spec *spec, siz
     rule->to_schema = spec->to_schema;
     rule->to_table = spec->to_table;
     rule->may_exclude = spec->skip || spec->when;
+    rule->skip = spec->skip;
     rule->copy = spec->copy;
+    rule->adopt = spec->adopt;
+    rule->accept_loss = spec->accept_loss;
+    rule->mirror = spec->mirror != NULL;
+    rule->mirror_index_count = spec->mirror ? spec->mirror->index_count : 0;
+    rule->mirror_indexes = spec->mirror ? spec->mirror->indexes : NULL;
     rule->on_delete = spec->on_delete;
     rule->set = spec->set;
     rule->set_count = spec->set_count;
@@ -134,6 +140,14 @@ static const struct rule *owner_of(const struct map *map, const char *entity)
     return NULL;
 }
 
+static const struct derivation *derivation_owner_of(const struct map *map, const char *entity)
+{
+    for (size_t i = 0; i < map->derivation_count; i++)
+        if (map->derivations[i]->entity && strcmp(map->derivations[i]->entity, entity) == 0)
+            return map->derivations[i];
+    return NULL;
+}
+
 static void check_owners(const struct map *map, struct map_issues *issues)
 {
     for (size_t i = 0; i < map->rule_count; i++) {
@@ -157,11 +171,14 @@ static void check_owners(const struct map *map, struct map_issues *issues)
 
 static const char *similar_entity(struct map *map, const char *entity)
 {
-    const char **names = arena_zalloc(&map->bound, map->rule_count + 1, sizeof *names);
+    const char **names = arena_zalloc(&map->bound, map->rule_count + map->derivation_count + 1, sizeof *names);
     size_t count = 0;
     for (size_t i = 0; i < map->rule_count; i++)
         if (map->rules[i]->entity)
             names[count++] = map->rules[i]->entity;
+    for (size_t i = 0; i < map->derivation_count; i++)
+        if (map->derivations[i]->entity)
+            names[count++] = map->derivations[i]->entity;
     return map_suggest(entity, names, count);
 }
 
@@ -176,7 +193,8 @@ static void find_parents(struct map *map, struct rule *rule, struct map_issues *
         if (!entity)
             continue;
         columns[i].parent = owner_of(map, entity);
-        if (columns[i].parent)
+        columns[i].parent_derivation = columns[i].parent ? NULL : derivation_owner_of(map, entity);
+        if (columns[i].parent || columns[i].parent_derivation)
             continue;
         const char *near = similar_entity(map, entity);
         issue_error(issues, spec->columns[i].node, "no rule has a key of the entity \"%s\"%s%s%s", entity,
@@ -231,7 +249,7 @@ void map_compile(struct map *map, struct rule_spec *extra, size_t extra_count, s
     map->rule_count = 0;
     map->rules = arena_zalloc(&map->bound, count + 1, sizeof(struct rule *));
     map->order = arena_zalloc(&map->bound, count + 1, sizeof *map->order);
-    map->steps = arena_zalloc(&map->bound, count + map->derivation_count + 1, sizeof *map->steps);
+    map->steps = arena_zalloc(&map->bound, count + map->derive_count + 1, sizeof *map->steps);
     map->step_count = 0;
     for (size_t i = 0; i < count; i++) {
         const struct rule_spec *spec = i < map->spec_count ? &map->specs[i] : &extra[i - map->spec_count];
@@ -240,6 +258,7 @@ void map_compile(struct map *map, struct rule_spec *extra, size_t extra_count, s
         map->rule_count++;
     }
     check_names(map, issues);
+    map_compile_derivations(map, issues);
     check_owners(map, issues);
     for (size_t i = 0; i < count; i++) {
         find_parents(map, map->rules[i], issues);

@@ -3,7 +3,9 @@
  *
  *     text ─yaml─▶ tree ─map_load, map_value─▶ specs ─map_compile─▶ rules ─map_bind (catalogues)─▶ programs
  *                                                ▲
- *                       copy: ─map_copy (catalogues)─┘
+ *           copy:, mirrors: ─map_copy, map_mirror (catalogues)─┘
+ *
+ *     derive: ─map_derive─▶ derive_specs ─map_compile─▶ derivations
  */
 #ifndef PGREKEY_TRANSFORM_MAP_INTERNAL_H
 #define PGREKEY_TRANSFORM_MAP_INTERNAL_H
@@ -24,7 +26,9 @@ struct column_spec {
     const char *entity; /* the value is a UUID of this entity; else NULL */
     bool owned;         /* the rule's own entity; else a reference */
     bool conditional;   /* a reference with `when:`: NULL where that is not true */
+    size_t part_count;  /* of the legacy key that the UUID is made of */
     bool key, once;
+    bool second_pass; /* an optional reference that no order is made for */
     enum required required;
 };
 
@@ -38,6 +42,10 @@ struct rule_spec {
     struct expr *when; /* NULL: all rows */
     const struct yaml_node *when_node;
     bool skip, copy;
+    const struct mirror_spec *mirror; /* the rule stands for this mirror; else NULL */
+    struct adopt adopt;
+    const struct yaml_node *adopt_node;
+    struct accept_loss accept_loss;
     enum rule_delete on_delete;
     size_t set_count;
     struct rule_set *set;
@@ -45,6 +53,63 @@ struct rule_spec {
     enum rule_truncate on_truncate;
     size_t identity_count; /* target columns of `identity:` */
     const char **identity;
+};
+
+struct mirror_spec {
+    const struct yaml_node *node, *columns_node, *index_node, *when_node;
+    const char *schema, *table; /* of the source */
+    const char *name;           /* of the table in the side schema */
+    size_t column_count;        /* 0: all but never: */
+    const char **columns;
+    size_t index_count; /* each "a,b" */
+    const char **indexes;
+    struct expr *when;
+    enum rule_truncate on_truncate;
+};
+
+/* --- derive: --- */
+
+struct derive_input_spec {
+    const struct yaml_node *node, *columns_node;
+    const char *text;   /* as the file names it */
+    const char *schema; /* NULL: named without one */
+    const char *table;
+    size_t column_count;
+    const char **columns;
+    const char *keys;
+};
+
+struct derive_column_spec {
+    const char *name;
+    const struct yaml_node *node;
+    bool once, merge, second_pass;
+    const char *entity; /* a reference */
+    enum required required;
+};
+
+struct derive_spec {
+    const struct yaml_node *node, *to_node, *key_node, *query_node, *adopt_node, *set_node, *reject_node;
+    const char *name; /* NULL: from the table */
+    const char *to_schema, *to_table;
+    size_t key_count;
+    struct derivation_key *keys;
+    const struct yaml_node **key_nodes;
+    bool owns_rows;
+    bool columns_named; /* by `columns:` or `owns:`; else `columns` has only those that a word says more of */
+    size_t column_count;
+    struct derive_column_spec *columns;
+    const char *query;
+    size_t input_count;
+    struct derive_input_spec *inputs;
+    size_t read_count; /* tables of `reads:` */
+    struct derive_input_spec *reads;
+    const char *reject_when, *reject_category;
+    enum derivation_gone gone;
+    size_t set_count;
+    struct rule_set *set;
+    struct adopt adopt;
+    bool skip;
+    struct accept_loss accept_loss;
 };
 
 struct copy_spec {
@@ -98,9 +163,11 @@ struct map {
     bool has_namespace;
     struct uuid ns;
     const char *source_schema, *target_schema; /* where a table is named without one */
-    size_t spec_count, copy_count;
+    size_t spec_count, copy_count, mirror_count, derive_count;
     struct rule_spec *specs;
     struct copy_spec *copies;
+    struct mirror_spec *mirrors;
+    struct derive_spec *derives;
     struct marks never, nonfinite;
     size_t source_schema_count, target_schema_count;
     const char **source_schemas, **target_schemas;
@@ -110,6 +177,7 @@ struct map {
     size_t rule_count;
     struct rule **rules;
     int *order;
+    size_t ordered_count; /* rules that `order` has */
     size_t step_count;
     struct map_step *steps;
     size_t derivation_count;
@@ -126,6 +194,16 @@ struct loader {
     struct map_issues *issues;
     bool needs_namespace;
 };
+
+/* --- map_load.c --- */
+/* "table", "schema.table" or [schema, table]; false after an issue. */
+bool map_table_of(struct loader *l, const struct yaml_node *node, const char *default_schema, const char **ret_schema,
+                  const char **ret_table);
+/* {column: constant}, of `delete:` and `gone:`; the array in *ret_set. */
+size_t map_set_of(struct loader *l, const struct yaml_node *node, struct rule_set **ret_set);
+void map_adopt_of(struct loader *l, const struct yaml_node *node, struct adopt *adopt);
+void map_accept_loss_of(struct loader *l, const struct yaml_node *node, struct accept_loss *ret);
+enum rule_truncate map_truncate_of(struct loader *l, const struct yaml_node *node);
 
 /* --- map_value.c --- */
 /* The value form at `node`. Never NULL: after an issue it is a SQL NULL. `column` takes what only a column of
@@ -175,6 +253,20 @@ void map_sort(struct map *map, struct map_issues *issues);
 /* One spec for each table of the schemas that `copy:` names. */
 struct rule_spec *map_expand_copies(struct map *map, const struct catalog *source, const struct catalog *target,
                                     struct map_issues *issues, size_t *ret_count);
+
+/* --- map_mirror.c --- */
+void map_load_mirrors(struct loader *l, const struct yaml_node *node);
+void map_load_views(struct loader *l, const struct yaml_node *node);
+/* One spec for each mirror, made from the source's catalogue; none without one. */
+struct rule_spec *map_expand_mirrors(struct map *map, const struct catalog *source, struct map_issues *issues,
+                                     size_t *ret_count);
+/* The relation that a mirror's rule writes, in the `bound` arena. */
+const struct relation *map_mirror_relation(struct map *map, const struct rule *rule, const struct relation *source);
+
+/* --- map_derive.c --- */
+void map_load_derivations(struct loader *l, const struct yaml_node *node);
+/* Makes derivations of the file's specs, in the `bound` arena, and finds what their inputs are. After the rules. */
+void map_compile_derivations(struct map *map, struct map_issues *issues);
 
 /* --- map_types.c --- */
 /* Can the column's value stand in the target column? Errors where it never can, warnings where it may not. */

@@ -10,49 +10,16 @@
 #define RULES_MAX 5000
 #define COLUMNS_MAX 1600 /* PostgreSQL's own limit for a table */
 
-static const char *const top_words[] = {"namespace", "params", "never",         "nonfinite",
-                                        "rows",      "copy",   "source_schema", "target_schema"};
-static const char *const rule_words[] = {"name",   "from",     "to",   "key",      "when",      "skip",
-                                         "delete", "truncate", "once", "identity", "nonfinite", "columns"};
-
-/* Words of the language that this version leaves out. */
-static bool is_later_word(const char *word)
-{
-    static const char *const words[] = {"adopt", "mirrors", "views", "derive", "lookup", "owns", "touched", "reject"};
-    for (size_t i = 0; i < COUNT(words); i++)
-        if (strcmp(words[i], word) == 0)
-            return true;
-    return false;
-}
-
-/* map_words_check, but words of later versions get an answer of their own. */
-static bool words_check_later(struct loader *l, const struct yaml_node *node, const char *what,
-                              const char *const *words, size_t count)
-{
-    if (node->kind != YAML_MAP)
-        return map_words_check(l, node, what, words, count);
-    struct yaml_node rest = *node;
-    rest.count = 0;
-    rest.keys = arena_zalloc(&l->map->arena, node->count + 1, sizeof(struct yaml_node *));
-    rest.items = arena_zalloc(&l->map->arena, node->count + 1, sizeof(struct yaml_node *));
-    bool good = true;
-    for (size_t i = 0; i < node->count; i++) {
-        if (is_later_word(node->keys[i]->text)) {
-            issue_error(l->issues, node->items[i], "\"%s\" is not supported yet in this version", node->keys[i]->text);
-            good = false;
-            continue;
-        }
-        rest.keys[rest.count] = node->keys[i];
-        rest.items[rest.count++] = node->items[i];
-    }
-    return map_words_check(l, &rest, what, words, count) && good;
-}
+static const char *const top_words[] = {"namespace", "params",        "never",         "nonfinite",
+                                        "rows",      "copy",          "mirrors",       "views",
+                                        "derive",    "mirror_schema", "source_schema", "target_schema"};
+static const char *const rule_words[] = {"name",     "from", "to",       "key",       "when",    "skip",       "delete",
+                                         "truncate", "once", "identity", "nonfinite", "columns", "accept_loss"};
 
 /* --- tables --- */
 
-/* "table", "schema.table" or [schema, table]. */
-static bool table_of(struct loader *l, const struct yaml_node *node, const char *default_schema,
-                     const char **ret_schema, const char **ret_table)
+bool map_table_of(struct loader *l, const struct yaml_node *node, const char *default_schema, const char **ret_schema,
+                  const char **ret_table)
 {
     *ret_schema = default_schema;
     *ret_table = "";
@@ -102,7 +69,7 @@ static void load_marks(struct loader *l, const struct yaml_node *node, struct ma
     }
     for (size_t i = 0; i < node->count; i++) {
         const char *schema, *table;
-        if (table_of(l, node->keys[i], l->map->source_schema, &schema, &table))
+        if (map_table_of(l, node->keys[i], l->map->source_schema, &schema, &table))
             mark_columns(l, marks, node->items[i], schema, table);
     }
 }
@@ -136,10 +103,10 @@ static void load_params(struct loader *l, const struct yaml_node *node)
     }
 }
 
-static const char *schema_of(struct loader *l, const struct yaml_node *node)
+static const char *schema_of(struct loader *l, const struct yaml_node *node, const char *otherwise)
 {
-    const char *name = node ? map_scalar_text(l, node, "a schema's name") : "public";
-    return name ? name : "public";
+    const char *name = node ? map_scalar_text(l, node, "a schema's name") : NULL;
+    return name ? name : otherwise;
 }
 
 /* --- one rule --- */
@@ -166,12 +133,13 @@ static void load_key(struct loader *l, struct rule_spec *spec, const struct yaml
         issue_error(l->issues, key, "a mapping target column: value must stand here, as {id: {uuid: entity, of: id}}");
         return;
     }
-    size_t columns = 0;
-    for (size_t i = 0; i < key->count; i++)
-        columns += !is_later_word(key->keys[i]->text);
+    size_t columns = key->count - (yaml_get(key, "adopt") != NULL);
+    if (columns == 0)
+        issue_error(l->issues, key, "the key names no column of the target");
     for (size_t i = 0; i < key->count; i++) {
-        if (is_later_word(key->keys[i]->text)) {
-            issue_error(l->issues, key->items[i], "\"%s\" is not supported yet in this version", key->keys[i]->text);
+        if (strcmp(key->keys[i]->text, "adopt") == 0) {
+            spec->adopt_node = key->items[i];
+            map_adopt_of(l, key->items[i], &spec->adopt);
             continue;
         }
         struct column_spec column = {.key = true};
@@ -256,25 +224,33 @@ static void load_identity(struct loader *l, struct rule_spec *spec, const struct
     }
 }
 
-static void load_set(struct loader *l, struct rule_spec *spec, const struct yaml_node *set)
+size_t map_set_of(struct loader *l, const struct yaml_node *node, struct rule_set **ret_set)
 {
-    if (set->kind != YAML_MAP || set->count == 0) {
-        issue_error(l->issues, set, "a mapping target column: constant must stand here");
-        return;
+    size_t count = 0;
+    if (node->kind != YAML_MAP || node->count == 0) {
+        issue_error(l->issues, node, "a mapping target column: constant must stand here");
+        return 0;
     }
-    spec->on_delete = DELETE_SET;
-    spec->set_node = set;
-    spec->set = arena_zalloc(&l->map->arena, set->count, sizeof *spec->set);
-    for (size_t i = 0; i < set->count; i++) {
-        const struct yaml_node *value = set->items[i];
-        const struct column_spec *column = spec_column(spec, set->keys[i]->text);
+    *ret_set = arena_zalloc(&l->map->arena, node->count, sizeof **ret_set);
+    for (size_t i = 0; i < node->count; i++) {
+        const struct yaml_node *value = node->items[i];
         if (value->kind != YAML_SCALAR)
             issue_error(l->issues, value, "a constant must be a text, a number, true, false or null");
-        else if (column && column->key)
-            issue_error(l->issues, value, "a key column cannot be set by a delete");
         else
-            spec->set[spec->set_count++] =
-                (struct rule_set){set->keys[i]->text, yaml_is_null(value) ? NULL : value->text};
+            (*ret_set)[count++] = (struct rule_set){node->keys[i]->text, yaml_is_null(value) ? NULL : value->text};
+    }
+    return count;
+}
+
+static void load_set(struct loader *l, struct rule_spec *spec, const struct yaml_node *set)
+{
+    spec->on_delete = DELETE_SET;
+    spec->set_node = set;
+    spec->set_count = map_set_of(l, set, &spec->set);
+    for (size_t i = 0; i < spec->set_count; i++) {
+        const struct column_spec *column = spec_column(spec, spec->set[i].column);
+        if (column && column->key)
+            issue_error(l->issues, yaml_get(set, column->name), "a key column cannot be set by a delete");
     }
 }
 
@@ -295,14 +271,53 @@ static void load_delete(struct loader *l, struct rule_spec *spec, const struct y
         issue_error(l->issues, node, "delete is row, keep or {set: {column: constant}}");
 }
 
-static void load_truncate(struct loader *l, struct rule_spec *spec, const struct yaml_node *node)
+enum rule_truncate map_truncate_of(struct loader *l, const struct yaml_node *node)
 {
-    if (!node || (node->kind == YAML_SCALAR && strcmp(node->text, "pause") == 0))
-        spec->on_truncate = TRUNCATE_PAUSE;
-    else if (node->kind == YAML_SCALAR && strcmp(node->text, "rows") == 0)
-        spec->on_truncate = TRUNCATE_ROWS;
-    else
+    if (node && node->kind == YAML_SCALAR && strcmp(node->text, "rows") == 0)
+        return TRUNCATE_ROWS;
+    if (node && (node->kind != YAML_SCALAR || strcmp(node->text, "pause") != 0))
         issue_error(l->issues, node, "truncate is pause or rows");
+    return TRUNCATE_PAUSE;
+}
+
+void map_adopt_of(struct loader *l, const struct yaml_node *node, struct adopt *adopt)
+{
+    static const char *const words[] = {"sql"};
+    if (node->kind != YAML_MAP) {
+        adopt->columns = map_text_list(l, node, "a target column that holds the legacy key, or a list of them,",
+                                       &adopt->column_count);
+        adopt->by = ADOPT_COLUMNS;
+        return;
+    }
+    const struct yaml_node *sql = yaml_get(node, "sql");
+    if (!map_words_check(l, node, "adopt", words, COUNT(words)))
+        return;
+    adopt->sql = sql ? map_scalar_text(l, sql, "a query that returns (legacy key, existing id)") : NULL;
+    if (!sql)
+        issue_error(l->issues, node, "adopt is a column of the target, a list of columns, or {sql: query}");
+    adopt->by = ADOPT_SQL;
+}
+
+/* "100" rows, or "0.5%" in parts per million. */
+void map_accept_loss_of(struct loader *l, const struct yaml_node *node, struct accept_loss *ret)
+{
+    if (!node)
+        return;
+    const char *text = node->kind == YAML_SCALAR ? node->text : "";
+    size_t whole = strspn(text, "0123456789"), part = 0;
+    uint64_t value = strtoull(text, NULL, 10), ppm = value * 10000;
+    if (text[whole] == '.') {
+        part = strspn(text + whole + 1, "0123456789");
+        uint64_t unit = 1000;
+        for (size_t i = 0; i < part; i++, unit /= 10)
+            ppm += (uint64_t)(text[whole + 1 + i] - '0') * unit;
+    }
+    const char *end = text + whole + (text[whole] == '.' ? 1 + part : 0);
+    bool percent = strcmp(end, "%") == 0 && ppm <= 1000000 && part <= 4;
+    if (whole == 0 || whole > 15 || (!percent && text[whole]))
+        issue_error(l->issues, node, "a number of rows, as 100, or a part of them, as 0.5%%, must stand here");
+    else
+        *ret = (struct accept_loss){percent ? LOSS_PPM : LOSS_ROWS, percent ? ppm : value};
 }
 
 static const struct yaml_node *need_word(struct loader *l, const struct yaml_node *node, const char *word)
@@ -319,9 +334,9 @@ static void load_tables(struct loader *l, struct rule_spec *spec, const struct y
     spec->from_node = need_word(l, node, "from");
     spec->to_node = need_word(l, node, "to");
     spec->from_schema = spec->from_table = spec->to_schema = spec->to_table = "";
-    if (spec->from_node && !table_of(l, spec->from_node, map->source_schema, &spec->from_schema, &spec->from_table))
+    if (spec->from_node && !map_table_of(l, spec->from_node, map->source_schema, &spec->from_schema, &spec->from_table))
         spec->from_schema = spec->from_table = "";
-    if (spec->to_node && !table_of(l, spec->to_node, map->target_schema, &spec->to_schema, &spec->to_table))
+    if (spec->to_node && !map_table_of(l, spec->to_node, map->target_schema, &spec->to_schema, &spec->to_table))
         spec->to_schema = spec->to_table = "";
 }
 
@@ -338,7 +353,7 @@ static void load_rule(struct loader *l, const struct yaml_node *node, struct rul
         spec->from_schema = spec->from_table = spec->to_schema = spec->to_table = "";
         return;
     }
-    words_check_later(l, node, "a rule", rule_words, COUNT(rule_words));
+    map_words_check(l, node, "a rule", rule_words, COUNT(rule_words));
     load_tables(l, spec, node);
     const struct yaml_node *name = yaml_get(node, "name"), *columns = yaml_get(node, "columns");
     const struct yaml_node *nonfinite = yaml_get(node, "nonfinite");
@@ -361,7 +376,8 @@ static void load_rule(struct loader *l, const struct yaml_node *node, struct rul
     load_once(l, spec, yaml_get(node, "once"));
     load_identity(l, spec, spec->identity_node);
     load_delete(l, spec, yaml_get(node, "delete"));
-    load_truncate(l, spec, yaml_get(node, "truncate"));
+    spec->on_truncate = map_truncate_of(l, yaml_get(node, "truncate"));
+    map_accept_loss_of(l, yaml_get(node, "accept_loss"), &spec->accept_loss);
     if (nonfinite)
         mark_columns(l, &l->map->nonfinite, nonfinite, spec->from_schema, spec->from_table);
 }
@@ -489,7 +505,7 @@ static void add_schema(const char **schemas, size_t *count, const char *schema)
 
 static void collect_schemas(struct map *map)
 {
-    size_t most = map->spec_count + map->copy_count + 1;
+    size_t most = map->spec_count + map->copy_count + map->mirror_count + map->derive_count + 1;
     map->source_schemas = arena_zalloc(&map->arena, most, sizeof *map->source_schemas);
     map->target_schemas = arena_zalloc(&map->arena, most, sizeof *map->target_schemas);
     for (size_t i = 0; i < map->spec_count; i++) {
@@ -500,6 +516,10 @@ static void collect_schemas(struct map *map)
         add_schema(map->source_schemas, &map->source_schema_count, map->copies[i].from_schema);
         add_schema(map->target_schemas, &map->target_schema_count, map->copies[i].to_schema);
     }
+    for (size_t i = 0; i < map->mirror_count; i++)
+        add_schema(map->source_schemas, &map->source_schema_count, map->mirrors[i].schema);
+    for (size_t i = 0; i < map->derive_count; i++)
+        add_schema(map->target_schemas, &map->target_schema_count, map->derives[i].to_schema);
 }
 
 const char *const *map_source_schemas(const struct map *map, size_t *ret_count)
@@ -539,20 +559,24 @@ static void load_all(struct loader *l)
     if (yaml_get(root, "identity") || yaml_get(root, "identity.target"))
         issue_error(l->issues, root, "\"identity.target\" is not supported yet in this version");
     else
-        words_check_later(l, root, "a mapping file", top_words, COUNT(top_words));
-    l->map->source_schema = schema_of(l, yaml_get(root, "source_schema"));
-    l->map->target_schema = schema_of(l, yaml_get(root, "target_schema"));
+        map_words_check(l, root, "a mapping file", top_words, COUNT(top_words));
+    l->map->source_schema = schema_of(l, yaml_get(root, "source_schema"), "public");
+    l->map->target_schema = schema_of(l, yaml_get(root, "target_schema"), "public");
+    l->map->mirror_schema = schema_of(l, yaml_get(root, "mirror_schema"), "pgrekey_mirror");
     load_namespace(l, yaml_get(root, "namespace"));
     load_params(l, yaml_get(root, "params"));
     load_marks(l, yaml_get(root, "never"), &l->map->never);
     load_marks(l, yaml_get(root, "nonfinite"), &l->map->nonfinite);
     load_rules(l, yaml_get(root, "rows"));
     load_copies(l, yaml_get(root, "copy"));
+    map_load_mirrors(l, yaml_get(root, "mirrors"));
+    map_load_views(l, yaml_get(root, "views"));
+    map_load_derivations(l, yaml_get(root, "derive"));
     if (l->needs_namespace && !l->map->has_namespace && !yaml_get(root, "namespace"))
         issue_error(l->issues, NULL,
                     "\"namespace:\" is missing: a UUID, chosen once (uuidgen) and never changed again");
-    if (l->map->spec_count + l->map->copy_count == 0 && !map_issues_have_errors(l->issues))
-        issue_error(l->issues, NULL, "the file holds no rule: \"rows:\" or \"copy:\" must have some");
+    if (l->map->spec_count + l->map->copy_count + l->map->mirror_count == 0 && !map_issues_have_errors(l->issues))
+        issue_error(l->issues, NULL, "the file holds no rule: \"rows:\", \"copy:\" or \"mirrors:\" must have some");
     for (size_t i = 0; i < l->map->spec_count; i++)
         check_never(l, &l->map->specs[i]);
     collect_schemas(l->map);

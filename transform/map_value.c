@@ -411,6 +411,7 @@ static struct expr *uuid_of(struct loader *l, const struct yaml_node *node, stru
     for (size_t i = 0; i < count; i++)
         parts[i] = operand_of(l, of->kind == YAML_LIST ? of->items[i] : of);
     column->entity = name;
+    column->part_count = count;
     return expr_uuid5(l->map->pool, &l->map->ns, name, parts, count);
 }
 

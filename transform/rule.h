@@ -27,11 +27,18 @@ struct adopt {
     const char *sql;
 };
 
+/* How many rows in quarantine a pair may hold before its status says so. */
+struct accept_loss {
+    enum { LOSS_UNSAID, LOSS_ROWS, LOSS_PPM } kind; /* rows; parts per million of the source's rows */
+    uint64_t value;
+};
+
 /* One column of the target that this rule owns. */
 struct rule_column {
     const char *name;
     bool key;                  /* part of the target key */
     bool once;                 /* written at birth and never again */
+    bool merge;                /* jsonb that derivations share: only the keys that the value holds are written */
     const char *parent_entity; /* not NULL: a rekeyed foreign key; the value is the parent's UUID */
     const struct rule *parent; /* the rule that owns that entity; NULL where a derivation does, or none is meant */
     const struct derivation *parent_derivation; /* the derivation that owns it; NULL where a rule does */
@@ -76,10 +83,12 @@ struct rule {
     const uint16_t *origin;
 
     bool may_exclude; /* has `when:` or `skip:`: a row of the source may have no row on the target */
+    bool skip;        /* left out for now: all its rows are excluded */
     bool copy;        /* made by a rule that copies whole schemas */
     bool mirror;      /* fills a mirror: a table of the engine's own in the side schema */
     struct adopt adopt;
-    /* of a mirror: indexes that its readers want, each a list of column names joined by ","; */
+    struct accept_loss accept_loss;
+    /* of a mirror: indexes that its readers want, each a list of column names joined by "," */
     size_t mirror_index_count;
     const char *const *mirror_indexes;
     enum rule_delete on_delete;

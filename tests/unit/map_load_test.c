@@ -13,6 +13,12 @@
 #define OFFICE NS "rows:\n  - from: dispatch_office\n    to: offices\n    key: {id: {uuid: office, of: id}}\n"
 #define WITH(columns) OFFICE "    columns:\n      " columns "\n"
 
+#define JAWS                                                                                                           \
+    NS "mirrors: {dispatch_jaw: {columns: [id, side]}}\nderive:\n  - to: jaws\n"                                       \
+       "    key: {id: {uuid: jaw, of: jaw_id}, adopt: legacy_jaw_id}\n"                                                \
+       "    touched: {dispatch_jaw: select id from touched}\n"                                                         \
+       "    query: select jaw_id, side from keys join dispatch_jaw d on d.id = keys.jaw_id\n"
+
 static char *print_issues(const struct map_issues *issues)
 {
     char *text = NULL;
@@ -49,6 +55,21 @@ static struct map *load_good(const char *yaml)
 }
 
 static const char *const good[] = {
+    "mirrors: {dispatch_jaw: , auth_group: {}}",
+    "mirrors:\n  legacy.dispatch_jaw: {columns: [id, side], index: [side, [id, side]], where: side > 0, name: jaw,\n"
+    "    truncate: rows}\nmirror_schema: side\nviews:\n  left_jaws: select * from jaw where side = 1\n",
+    NS "rows: [{from: t, to: u, key: {id: {uuid: x, of: id}, adopt: legacy_id}, accept_loss: 0.5%}]",
+    NS "rows: [{from: t, to: u, key: {id: {uuid: x, of: [a, b]}, adopt: [legacy_a, legacy_b]}, accept_loss: 10}]",
+    NS "rows: [{from: t, to: u, key: {id: {uuid: x, of: id}, adopt: {sql: \"select legacy_id, id from u\"}}}]",
+    JAWS,
+    JAWS "    gone: keep\n    once: number\n    accept_loss: 5\n    skip: true\n    name: all jaws\n",
+    JAWS "    gone: {set: {gone: true}}\n    columns: [side, n, patient_id]\n    once: [n]\n"
+         "    references: {patient_id: {uuid: jaw, required: false}}\n    second_pass: patient_id\n"
+         "    reject: {when: n <> 1, category: orphan_reference}\n",
+    JAWS "  - name: counts\n    to: jaws\n    key: {id: {uuid: jaw, of: jaw_id}}\n    owns: [scans, metadata]\n"
+         "    merge: metadata\n    touched: {scans: {columns: [jaw_id], keys: select jaw_id from touched}}\n"
+         "    query: select jaw_id, count(*) scans from keys join scans using (jaw_id) group by 1\nrows:\n"
+         "  - {from: scan, to: scans, key: {id: {uuid: scan, of: id}}, columns: {jaw: {uuid: jaw, of: jaw_id}}}\n",
     WITH("legacy_office_id: id"),
     WITH("name: {from: name, apply: [trim], empty: {concat: [\"Office \", id]}}"),
     WITH("country: {from: country, enum: {US: USA, \"United States\": USA}, else: keep}"),
@@ -116,17 +137,13 @@ static const struct {
     {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "nested too deep"},
     {"rows: \"a\\0b\"", "must not hold a NUL"},
     {"row: []", "m.yaml:1:6: row: \"row\" is no word of a mapping file; did you mean \"rows\"?"},
-    {"mirrors: {}", "m.yaml:1:10: mirrors: \"mirrors\" is not supported yet in this version"},
-    {"derive: {}", "\"derive\" is not supported yet"},
-    {"views: {}", "\"views\" is not supported yet"},
+
     {"identity: {target: x}", "\"identity.target\" is not supported yet"},
     {"namespace: 12", "m.yaml:1:12: namespace: a UUID must stand here"},
     {"rows: [{from: t, to: u, key: {id: {uuid: x, of: id}}}]", "\"namespace:\" is missing"},
     {"rows: [{frm: t}]", "rows[0].frm: \"frm\" is no word of a rule; did you mean \"from\"?"},
     {"rows: [{}]", "rows[0]: a rule needs \"from:\""},
     {"rows: [{from: t, to: u}]", "a rule needs \"key:\""},
-    {"rows: [{from: t, to: u, key: {id: id}, lookup: {}}]", "\"lookup\" is not supported yet"},
-    {NS "rows: [{from: t, to: u, key: {id: {uuid: x, of: id}, adopt: legacy}}]", "\"adopt\" is not supported yet"},
     {WITH("a: 0"), "write {const: …} for a constant"},
     {WITH("a: [x]"), "m.yaml:7:10: rows[0].columns.a: a value cannot be a list"},
     {WITH("a: {form: x}"), "did you mean \"from\"?"},
