@@ -189,7 +189,7 @@ static int compare_relation(const struct engine *engine, const struct relation *
 {
     const struct relation *found = catalog_find(now, bound->schema, bound->name);
     if (!found || found->oid != bound->oid)
-        return err_set(reterr, ERR_REFUSED, "schema_mismatch: source table %s.%s was %s", bound->schema, bound->name,
+        return err_set(reterr, ERR_REFUSED, "source table %s.%s was %s", bound->schema, bound->name,
                        found ? "replaced by another of the same name" : "dropped or renamed");
     for (size_t i = 0; i < bound->column_count; i++) {
         const struct column *column = &bound->columns[i];
@@ -198,17 +198,16 @@ static int compare_relation(const struct engine *engine, const struct relation *
         int at = relation_column(found, column->name);
         if (at < 0)
             return err_set(reterr, ERR_REFUSED,
-                           "schema_mismatch: column %s of source table %s.%s was dropped or renamed, and the mapping "
+                           "column %s of source table %s.%s was dropped or renamed, and the mapping "
                            "reads it",
                            column->name, bound->schema, bound->name);
         if (found->columns[at].type_oid != column->type_oid)
-            return err_set(reterr, ERR_REFUSED,
-                           "schema_mismatch: column %s of source table %s.%s changed its type from %s to %s",
+            return err_set(reterr, ERR_REFUSED, "column %s of source table %s.%s changed its type from %s to %s",
                            column->name, bound->schema, bound->name, column->type, found->columns[at].type);
     }
     if (found->key_count != bound->key_count)
-        return err_set(reterr, ERR_REFUSED, "schema_mismatch: the replica identity of source table %s.%s changed",
-                       bound->schema, bound->name);
+        return err_set(reterr, ERR_REFUSED, "the replica identity of source table %s.%s changed", bound->schema,
+                       bound->name);
     return 0;
 }
 
@@ -221,6 +220,7 @@ int engine_compare_catalog(const struct engine *engine, const struct catalog *no
         if (rules == 0)
             continue;
         if (compare_relation(engine, &bound->relations[i], now, reterr) != 0) {
+            (void)err_pause(reterr, "schema_mismatch");
             err_hint(reterr, "put the table back as it was, then `pgrekey resume`; with another mapping the pipeline "
                              "begins anew (`pgrekey drop`)");
             return -1;

@@ -23,9 +23,10 @@ static int explain_failure(const struct change *change, struct err *reterr)
     if (strcmp(reterr->sqlstate, "42703") != 0 && strcmp(reterr->sqlstate, "42P01") != 0)
         return -1;
     (void)err_set(reterr, ERR_REFUSED,
-                  "schema_mismatch: source table %s.%s has lost a column, or is gone, and the "
+                  "source table %s.%s has lost a column, or is gone, and the "
                   "stream still holds changes that need it",
                   change->relation->schema, change->relation->name);
+    (void)err_pause(reterr, "schema_mismatch");
     return err_hint(reterr, "put the table back as it was, then `pgrekey resume`");
 }
 

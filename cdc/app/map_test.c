@@ -169,7 +169,7 @@ static int on_relation(void *context, const char *schema, const char *table, con
         (column && !map_column_used(test->mapping.map, schema, table, column)))
         return 0;
     return err_set(reterr, ERR_REFUSED,
-                   "schema_mismatch: a change that waits in the slot has another column %s than table %s.%s has now",
+                   "a change that waits in the slot has another column %s than table %s.%s has now",
                    column ? column : "", schema, table);
 }
 

@@ -199,22 +199,23 @@ static int stream_run(struct engine *engine, struct err *reterr)
 
 /* --- pausing in place --- */
 
-/* The first word of a refusal names its category where it has one ("schema_mismatch: …"). */
-static void pause_category(const struct err *err, char *ret_category, size_t size)
+/* What was not named where it arose is told by what the server said: 42 is about names, types and rights. */
+static const char *pause_category(const struct err *err)
 {
-    const char *colon = strchr(err->message, ':');
-    size_t len = colon ? (size_t)(colon - err->message) : 0;
-    if (len == 0 || len >= size || memchr(err->message, ' ', len))
-        snprintf(ret_category, size, "%s", "refused");
-    else
-        snprintf(ret_category, size, "%.*s", (int)len, err->message);
+    if (*err->pause)
+        return err->pause;
+    if (strcmp(err->sqlstate, "42501") == 0)
+        return "privilege";
+    if (strncmp(err->sqlstate, "42", 2) == 0)
+        return "schema_mismatch";
+    return err->class == ERR_CONFIG ? "config" : "refused";
 }
 
 /* Records the pause, with the way out, for `status`. One that the record already holds stays as it is. */
 static int record_pause(struct engine *engine, const struct err *why, struct err *reterr)
 {
-    char category[32], reason[ERR_TEXT_MAX], message[LOG_QUOTED_MAX], hint[LOG_QUOTED_MAX];
-    pause_category(why, category, sizeof(category));
+    char reason[ERR_TEXT_MAX], message[LOG_QUOTED_MAX], hint[LOG_QUOTED_MAX];
+    const char *category = pause_category(why);
     log_event(LOG_ERROR, "paused", "slot=%s category=%s msg=%s hint=%s", engine->settings->source_slot, category,
               log_quote(why->message, message, sizeof(message)), log_quote(why->hint, hint, sizeof(hint)));
     if (engine->paused)
@@ -291,6 +292,7 @@ static int open_sink(struct run *run, struct err *reterr)
         return 0;
     struct err why = {.class = ERR_REFUSED};
     snprintf(why.message, sizeof(why.message), "%s", position.pause_reason);
+    (void)err_pause(&why, position.pause_category);
     return wait_for_resume(engine, &why, reterr);
 }
 
@@ -314,7 +316,7 @@ static int session(struct run *run, struct err *reterr)
         }
         if (wait_for_resume(engine, &why, reterr) != 0)
             return -1;
-        if (why.class == ERR_CONFIG || strncmp(why.message, "schema_mismatch", 15) == 0) {
+        if (why.class == ERR_CONFIG || strcmp(pause_category(&why), "schema_mismatch") == 0) {
             run->rebind = true;
             return err_set(reterr, ERR_RETRY, "the mapping is compared with the catalogues anew");
         }

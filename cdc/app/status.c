@@ -107,6 +107,7 @@ static void judge_target(struct status *status)
     const struct pipeline_report *report = status->report;
     if (!report)
         return;
+    const char *category = report->position.pause_category;
     if (!report->initialised)
         note(status, "run: pgrekey init", "the target has no schema pgrekey");
     if (strcmp(status->state, "snapshot cut off") == 0)
@@ -115,7 +116,7 @@ static void judge_target(struct status *status)
         note(status,
              report->engine_running ? "mend what it names, then: pgrekey resume"
                                     : "mend what it names, then: pgrekey run, and pgrekey resume beside it",
-             "paused: %s", report->position.pause_reason);
+             "paused%s%s%s: %s", *category ? " (" : "", category, *category ? ")" : "", report->position.pause_reason);
     if (report->quarantine_open > 0)
         note(status, "run: pgrekey quarantine list", "%lld row%s stand%s in quarantine",
              (long long)report->quarantine_open, report->quarantine_open == 1 ? "" : "s",

@@ -282,6 +282,7 @@ static void put_pipeline(struct json *json, const struct status *status)
     const struct pipeline_report *report = status->report;
     bool paused = report->position.paused;
     json_bool(json, "paused", paused);
+    json_text(json, "pause_category", paused ? report->position.pause_category : NULL);
     json_text(json, "pause_reason", paused ? report->position.pause_reason : NULL);
     json_lsn(json, "position", report->position.lsn);
     json_text(json, "updated_at", report->updated_at[0] ? report->updated_at : NULL);

@@ -46,6 +46,13 @@ int err_hint(struct err *err, const char *format, ...)
     return -1;
 }
 
+int err_pause(struct err *err, const char *category)
+{
+    if (err)
+        put_text(err->pause, sizeof(err->pause), category);
+    return -1;
+}
+
 int err_wrap(struct err *err, const char *format, ...)
 {
     char text[3 * ERR_TEXT_MAX];

@@ -27,12 +27,14 @@ enum err_class {
 
 #define ERR_NAME_MAX 64 /* PostgreSQL's NAMEDATALEN */
 #define ERR_TEXT_MAX 512
+#define ERR_PAUSE_MAX 24
 
 struct err {
     enum err_class class;
     char sqlstate[6]; /* "" where no server spoke */
     uint64_t lsn;     /* 0 where none applies */
     char table[ERR_NAME_MAX], column[ERR_NAME_MAX], constraint[ERR_NAME_MAX];
+    char pause[ERR_PAUSE_MAX];  /* what a pause for it is called: "breaker", "schema_mismatch", "truncate"; or "" */
     char message[ERR_TEXT_MAX]; /* one sentence, no full stop, no values */
     char hint[ERR_TEXT_MAX];    /* what to do next, or "" */
 };
@@ -42,6 +44,9 @@ int err_set(struct err *err, enum err_class class, const char *format, ...) __at
 
 /* Adds what to do next to an error already set. Returns -1 likewise. */
 int err_hint(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Says what a pause for it is called. Returns -1. */
+int err_pause(struct err *err, const char *category);
 
 /* Puts "context: " before the message, to name table, rule or setting on the way up. Returns -1. */
 int err_wrap(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

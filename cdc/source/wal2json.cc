@@ -512,6 +512,7 @@ outcome join_key(const struct wal2json *decoder, const struct message *message)
             return contradiction(decoder, message, plan.name, "missing_column");
         err_set(message->reterr, ERR_REFUSED, "a change of table %s.%s does not hold its key column %s",
                 message->table->schema.c_str(), message->table->name.c_str(), relation->columns[relation->key[k]].name);
+        err_pause(message->reterr, "schema_mismatch");
         err_hint(message->reterr, "The table's replica identity was changed: put it back, or resync the table");
         return FAILED;
     }
@@ -708,7 +709,9 @@ int wal2json_decode(struct wal2json *decoder, const char *text, size_t len, stru
         *ret_item = {};
         ret_item->action = WAL2JSON_SKIP;
     }
-    if (decoded == AGAIN)
-        return err_set(reterr, ERR_REFUSED, "the columns of a table contradict the catalogue without end");
+    if (decoded == AGAIN) {
+        err_set(reterr, ERR_REFUSED, "the columns of a table contradict the catalogue without end");
+        return err_pause(reterr, "schema_mismatch");
+    }
     return decoded == FAILED ? -1 : 0;
 }

@@ -37,8 +37,8 @@ static int refuse_if_open(const struct pgsink *s, struct err *reterr)
 {
     if (!breaker_is_open(s->breaker))
         return 0;
-    (void)err_set(reterr, ERR_REFUSED, "breaker: too many of the last rows failed; the last one: %s",
-                  s->rowmode->failure);
+    (void)err_set(reterr, ERR_REFUSED, "too many of the last rows failed; the last one: %s", s->rowmode->failure);
+    (void)err_pause(reterr, "breaker");
     return err_hint(reterr, "mend the target or the data, then `pgrekey resume`; without mending, resume sends these "
                             "rows to quarantine");
 }

@@ -42,7 +42,7 @@ struct pgsink_position {
     enum pipeline_state state;
     uint64_t lsn; /* end of the last applied source transaction; 0 unless STREAMING */
     bool paused;  /* stays paused over a restart */
-    char pause_reason[ERR_TEXT_MAX];
+    char pause_category[ERR_PAUSE_MAX], pause_reason[ERR_TEXT_MAX];
 };
 
 /* Opens the session, waits for the advisory lock, reads the record and compares source, slot and fingerprint with

@@ -47,7 +47,7 @@ static int read_initialised(PGconn *conn, struct pipeline_report *report, struct
     "(SELECT count(*) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name AND s.done), "                            \
     "(SELECT coalesce(sum(s.rows), 0) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name), "                       \
     "(SELECT count(*) FROM pgrekey.quarantine q WHERE q.pipeline = p.name "                                            \
-    "AND q.status IN ('pending', 'in_progress', 'escalated')) "                                                        \
+    "AND q.status IN ('pending', 'in_progress', 'escalated')), coalesce(p.pause_category, '') "                        \
     "FROM pgrekey.pipeline p LEFT JOIN pgrekey.heartbeat h ON h.pipeline = p.name WHERE p.name = $1"
 
 static void take_record(struct pipeline_report *report, const PGresult *result)
@@ -75,6 +75,7 @@ static void take_record(struct pipeline_report *report, const PGresult *result)
     report->snapshot_parts_done = atoi(PQgetvalue(result, 0, 18));
     report->snapshot_rows = strtoll(PQgetvalue(result, 0, 19), NULL, 10);
     report->quarantine_open = strtoll(PQgetvalue(result, 0, 20), NULL, 10);
+    take(report->position.pause_category, sizeof(report->position.pause_category), result, 21);
 }
 
 static int read_record(PGconn *conn, const char *pipeline, struct pipeline_report *report, struct err *reterr)

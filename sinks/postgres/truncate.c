@@ -53,6 +53,7 @@ static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_rem
         err_set(reterr, ERR_REFUSED, "TRUNCATE of %s.%s on the source: rows of %s still refer to %s.%s",
                 rule->from_schema, rule->from_table, reterr->table[0] ? reterr->table : "other tables", rule->to_schema,
                 rule->to_table);
+        err_pause(reterr, "truncate");
         err_hint(reterr, "remove those rows on the target, then resume");
     }
     return failed;
@@ -130,6 +131,7 @@ static int refuse_unless_empty(struct pgsink *s, const struct rule *rule, struct
             rule->name,
             rule->on_truncate == TRUNCATE_PAUSE ? "pauses on it"
                                                 : "has no column that tells which target rows came from the source");
+    err_pause(reterr, "truncate");
     return err_hint(reterr, "remove its rows from %s.%s by hand, then resume", rule->to_schema, rule->to_table);
 }
 

@@ -103,6 +103,7 @@ source_sql "INSERT INTO office VALUES (77, 'behind the truncate')"
 wait_for 30 "the pause" paused
 check "the log names table and rule" grep -qE 'TRUNCATE of public.note .*rule note has no column' "$T/engine.log"
 check "the engine is still there" engine_is_alive
+equals "the pause's category" truncate "$(target_sql "SELECT pause_category FROM pgrekey.pipeline")"
 pgrekey_fails "status says that it is paused" 5 'TRUNCATE of public.note' status
 held=$(position)
 sleep 1

@@ -25,6 +25,7 @@ static void a_caller_may_not_care(void **state)
     assert_int_equal(err_set(NULL, ERR_FATAL, "x"), -1);
     assert_int_equal(err_hint(NULL, "x"), -1);
     assert_int_equal(err_wrap(NULL, "x"), -1);
+    assert_int_equal(err_pause(NULL, "x"), -1);
 }
 
 static void wrap_puts_context_before_and_keeps_the_rest(void **state)
@@ -34,11 +35,13 @@ static void wrap_puts_context_before_and_keeps_the_rest(void **state)
     err_set(&err, ERR_POISON, "value too long");
     strcpy(err.sqlstate, "22001");
     err_hint(&err, "see %s", "docs");
+    assert_int_equal(err_pause(&err, "truncate"), -1);
     assert_int_equal(err_wrap(&err, "rule %s", "orders"), -1);
     assert_int_equal(err_wrap(&err, "mapping"), -1);
     assert_string_equal(err.message, "mapping: rule orders: value too long");
     assert_string_equal(err.sqlstate, "22001");
     assert_string_equal(err.hint, "see docs");
+    assert_string_equal(err.pause, "truncate");
     assert_int_equal(err.class, ERR_POISON);
 }
 
