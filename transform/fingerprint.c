@@ -155,6 +155,40 @@ static void put_copies(struct buf *out, const struct map *map)
     put_sorted(out, lines, map->copy_count);
 }
 
+static void put_mirrors(struct buf *out, const struct map *map)
+{
+    char **lines = mem_zalloc(map->mirror_count + map->view_count + 1, sizeof *lines);
+    size_t count = 0;
+    for (size_t i = 0; i < map->mirror_count; i++) {
+        const struct mirror_spec *mirror = &map->mirrors[i];
+        struct buf line;
+        buf_init(&line, TEXT_MAX_BYTES);
+        put_word(&line, "mirror", mirror->schema);
+        put_word(&line, "table", mirror->table);
+        put_word(&line, "name", mirror->name);
+        for (size_t c = 0; c < mirror->column_count; c++)
+            put_word(&line, "column", mirror->columns[c]);
+        for (size_t x = 0; x < mirror->index_count; x++)
+            put_word(&line, "index", mirror->indexes[x]);
+        buf_printf(&line, " truncate=%d where=", (int)mirror->on_truncate);
+        if (mirror->when)
+            expr_print(mirror->when, &line);
+        buf_putc(&line, '\n');
+        lines[count++] = mem_strdup(buf_text(&line));
+        buf_done(&line);
+    }
+    for (size_t i = 0; i < map->view_count; i++) {
+        struct buf line;
+        buf_init(&line, TEXT_MAX_BYTES);
+        put_word(&line, "view", map->views[i].name);
+        put_word(&line, "query", map->views[i].query);
+        buf_putc(&line, '\n');
+        lines[count++] = mem_strdup(buf_text(&line));
+        buf_done(&line);
+    }
+    put_sorted(out, lines, count);
+}
+
 static void put_marks(struct buf *out, const struct marks *marks, const char *word)
 {
     char **lines = mem_zalloc(marks->count + 1, sizeof *lines);
@@ -180,6 +214,9 @@ static void put_map(struct buf *out, const struct map *map, bool whole)
     put_copies(out, map);
     if (!whole)
         return;
+    if (map->mirror_count) /* without one the text is what it was before there were mirrors */
+        put_word(out, "mirrors in", map_mirror_schema(map));
+    put_mirrors(out, map);
     put_marks(out, &map->never, "never");
     put_marks(out, &map->nonfinite, "nonfinite");
 }

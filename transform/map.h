@@ -47,6 +47,8 @@ int map_read(const char *path, struct buf *text, struct err *reterr) MUST_CHECK;
 /* The same from memory; path is only used in messages. (The fuzz target's door.) */
 int map_load_memory(const char *path, const char *text, size_t len, struct map **ret_map, struct map_issues *issues,
                     struct err *reterr) MUST_CHECK;
+/* Refuses what the language knows and no sink carries out yet. -1 with issues likewise. */
+int map_refuse_unbuilt(const struct map *map, struct map_issues *issues, struct err *reterr) MUST_CHECK;
 void map_free(struct map *map); /* NULL is fine */
 
 /* Compares the map with both catalogues: tables, columns, types, keys, required columns without a rule, parents,

@@ -4,7 +4,9 @@
 
 int mapping_load(struct mapping *mapping, const char *path, struct err *reterr)
 {
-    return map_load(path, &mapping->map, &mapping->issues, reterr);
+    if (map_load(path, &mapping->map, &mapping->issues, reterr) < 0)
+        return -1;
+    return map_refuse_unbuilt(mapping->map, &mapping->issues, reterr);
 }
 
 static int read_catalog(PGconn *conn, const char *side, const char *const *schemas, size_t count,

@@ -54,6 +54,34 @@ static struct map *load_good(const char *yaml)
     return map;
 }
 
+/* What can be read but not run. */
+static void unbuilt_words_are_refused_where_they_stand(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *issue;
+    } cases[] = {
+        {JAWS, "m.yaml:4:5: derive[0]: \"derive\" is not supported yet in this version"},
+        {NS "rows: [{from: t, to: u, key: {id: {uuid: x, of: id}, adopt: legacy_id}}]",
+         "\"adopt\" is not supported yet"},
+        {NS "rows: [{from: t, to: u, key: {id: {uuid: x, of: id}}, accept_loss: 5}]",
+         "\"accept_loss\" is not supported yet"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct map_issues issues = {0};
+        struct err err = {0};
+        struct map *map = load_good(cases[i].yaml);
+        assert_int_equal(map_refuse_unbuilt(map, &issues, &err), -1);
+        assert_int_equal(err.class, ERR_CONFIG);
+        char *text = print_issues(&issues);
+        if (!strstr(text, cases[i].issue))
+            fail_msg("case %zu: %s", i, text);
+        free(text);
+        map_issues_free(&issues);
+        map_free(map);
+    }
+}
+
 static const char *const good[] = {
     "mirrors: {dispatch_jaw: , auth_group: {}}",
     "mirrors:\n  legacy.dispatch_jaw: {columns: [id, side], index: [side, [id, side]], where: side > 0, name: jaw,\n"
@@ -137,7 +165,6 @@ static const struct {
     {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "nested too deep"},
     {"rows: \"a\\0b\"", "must not hold a NUL"},
     {"row: []", "m.yaml:1:6: row: \"row\" is no word of a mapping file; did you mean \"rows\"?"},
-
     {"identity: {target: x}", "\"identity.target\" is not supported yet"},
     {"namespace: 12", "m.yaml:1:12: namespace: a UUID must stand here"},
     {"rows: [{from: t, to: u, key: {id: {uuid: x, of: id}}}]", "\"namespace:\" is missing"},
@@ -300,6 +327,30 @@ static void fingerprint_follows_the_meaning(void **state)
     assert_string_not_equal(base.identity, keyed.identity);
 }
 
+static void fingerprint_follows_mirrors_and_views(void **state)
+{
+    (void)state;
+    static const char *const different[] = {
+        "mirrors: {jaw: {columns: [id, side]}}",
+        "mirrors: {jaw: {columns: [id]}}",
+        "mirrors: {jaw: {columns: [id, side], index: side}}",
+        "mirrors: {jaw: {columns: [id, side], where: side > 0}}",
+        "mirrors: {jaw: {columns: [id, side], name: jaws}}",
+        "mirrors: {jaw: {columns: [id, side], truncate: rows}}",
+        "mirror_schema: elsewhere\nmirrors: {jaw: {columns: [id, side]}}",
+        "mirrors: {jaw: {columns: [id, side]}}\nviews: {v: select 1}",
+        "mirrors: {jaw: {columns: [id, side]}}\nviews: {v: select 2}",
+    };
+    enum { COUNT = sizeof(different) / sizeof(*different) };
+    struct prints prints[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        prints[i] = prints_of(different[i]);
+        assert_string_equal(prints[i].identity, prints[0].identity);
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(prints[i].whole, prints[j].whole);
+    }
+}
+
 static void fingerprint_holds_params_by_value(void **state)
 {
     (void)state;
@@ -332,6 +383,8 @@ int main(void)
         cmocka_unit_test(rules_are_named_after_their_tables),
         cmocka_unit_test(marks_and_use_are_known_by_name),
         cmocka_unit_test(fingerprint_follows_the_meaning),
+        cmocka_unit_test(fingerprint_follows_mirrors_and_views),
+        cmocka_unit_test(unbuilt_words_are_refused_where_they_stand),
         cmocka_unit_test(fingerprint_holds_params_by_value),
         cmocka_unit_test(a_missing_file_is_one_clear_error),
     };
