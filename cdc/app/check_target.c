@@ -43,8 +43,39 @@ static void check_server(struct check *check, const PGresult *server)
         findings_add(findings, FINDING_ERROR, SIDE, "read_only",
                      "look for default_transaction_read_only in ALTER DATABASE, ALTER ROLE and postgresql.conf",
                      "sessions are read-only");
-    findings_add(findings, FINDING_INFO, SIDE, "extensions", NULL, "extensions for SHA-1 in SQL: %s",
-                 PQgetisnull(server, 0, 6) ? "none (not needed by row rules)" : PQgetvalue(server, 0, 6));
+    if (!PQgetisnull(server, 0, 6))
+        findings_add(findings, FINDING_INFO, SIDE, "extensions", NULL, "extensions for SHA-1 in SQL: %s",
+                     PQgetvalue(server, 0, 6));
+}
+
+/* pgrekey.id() stands on an extension: whose function, in which schema, was decided when `init` ran. What derivations
+ * cannot do without is an error, else it is only worth knowing. */
+static void check_id_function(struct check *check, bool extension)
+{
+    static const char SQL[] = "SELECT pgrekey.uuid_v5('0c1d2e3f-4051-5263-8495-a6b7c8d9eafb', 'order:1')"
+                              " = 'fdd9fc6f-9766-5318-a876-3af8d8874f36'";
+    bool needed = check->mapping.map && map_derivation_count(check->mapping.map) > 0, works;
+    enum finding_level level = needed ? FINDING_ERROR : FINDING_INFO;
+    struct err err = {0};
+    PGresult *result = NULL;
+    if (!extension) {
+        findings_add(&check->findings, level, SIDE, "extensions",
+                     "CREATE EXTENSION \"uuid-ossp\"; -- or pgcrypto, in whatever schema; then: pgrekey init",
+                     "no extension for SHA-1 in SQL: pgrekey.id() does not work (%s)",
+                     needed ? "derivations need it" : "row rules do without");
+        return;
+    }
+    if (!check->report || !check->report->initialised)
+        return;
+    works = pg_query(check->target, SIDE, "calling pgrekey.uuid_v5()", SQL, 0, NULL, &result, &err) == 0 &&
+            PQgetvalue(result, 0, 0)[0] == 't';
+    PQclear(result);
+    if (!works)
+        findings_add(&check->findings, needed ? FINDING_ERROR : FINDING_WARNING, SIDE, "id_function",
+                     "run: pgrekey init, which looks for the extension anew",
+                     "pgrekey.id() does not work%s%s: its extension was made or moved after init, or the role may not "
+                     "use its schema",
+                     *err.sqlstate ? ", SQLSTATE " : "", err.sqlstate);
 }
 
 /* The server process behind a connection: 0 where the answer does not come in time (a pooler that has no session left
@@ -173,9 +204,11 @@ void check_target(struct check *check)
         check_server(check, server);
         check_log_privacy(check, server);
     }
-    PQclear(server);
     check_pooler(check);
     check_schema(check);
+    if (server)
+        check_id_function(check, !PQgetisnull(server, 0, 6));
+    PQclear(server);
 }
 
 /* --- tables --- */

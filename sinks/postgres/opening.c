@@ -7,6 +7,7 @@
 
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/namespace.h"
 #include "sinks/postgres/schema.h"
 #include "sinks/postgres/session.h"
 
@@ -145,9 +146,10 @@ static int check_version(struct pgsink *s, struct err *reterr)
 
 int opening_connect(struct pgsink *s, struct err *reterr)
 {
-    if (connect_as(s, &s->conn, reterr) || wish(s, reterr) || refuse_pooler(s, reterr) || check_server(s, reterr))
+    if (connect_as(s, &s->conn, reterr) || wish(s, reterr) || refuse_pooler(s, reterr) || check_server(s, reterr) ||
+        check_version(s, reterr))
         return -1;
-    return check_version(s, reterr);
+    return namespace_set(s, reterr);
 }
 
 int opening_lock(struct pgsink *s, struct err *reterr)

@@ -14,6 +14,7 @@
 #include "sinks/postgres/durable.h"
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/mirror.h"
+#include "sinks/postgres/namespace.h"
 #include "sinks/postgres/netchange.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/parents.h"
@@ -168,7 +169,7 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
     if (open_session(options, &s, reterr))
         return -1;
     if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) || opening_check_rules(s, reterr) ||
-        mirror_make(s, MIRROR_REFUSE, NULL, reterr) || opening_read_bounds(s, reterr)) {
+        namespace_record(s, reterr) || mirror_make(s, MIRROR_REFUSE, NULL, reterr) || opening_read_bounds(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }

@@ -173,6 +173,7 @@ static const char TABLES[] =
 void schema_put_tables(struct buf *sql)
 {
     buf_puts(sql, TABLES);
+    schema_put_functions(sql);
     buf_printf(sql, "INSERT INTO pgrekey.schema_version VALUES (%d) ON CONFLICT DO NOTHING;\n", SCHEMA_VERSION);
 }
 
@@ -261,6 +262,7 @@ void schema_put_roles(struct buf *sql, const struct schema_options *options)
     put_grant(sql, "USAGE ON SCHEMA pgrekey", options->role);
     put_grant(sql, "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgrekey", options->role);
     put_grant(sql, "USAGE ON ALL SEQUENCES IN SCHEMA pgrekey", options->role);
+    schema_put_function_grants(sql, options->role);
     /* For the temporary tables that updates are staged in. */
     buf_puts(sql, "DO $init$ BEGIN\n"
                   "    EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO %I', current_database(), ");

@@ -9,6 +9,8 @@
  *   mirror            tables and views of the side schema, and whose they are
  *   request           what operators ask of a running engine
  *   audit             retries, discards, pauses, resumes, deletes by count
+ *   namespace         the UUIDv5 namespace a pipeline, for pgrekey.id()
+ *   adopted           target rows that were there before and are the source's: derived id -> existing id
  */
 #ifndef PGREKEY_SINKS_POSTGRES_SCHEMA_H
 #define PGREKEY_SINKS_POSTGRES_SCHEMA_H
@@ -21,11 +23,14 @@ struct schema_options {
     size_t target_table_count;
 };
 
-/* CREATE SCHEMA … and all its tables. */
+/* CREATE SCHEMA … and all its tables and functions. */
 void schema_put_tables(struct buf *sql);
+/* Of these, pgrekey.id() and what it reads (schema_functions.c), and what the role needs to call it. */
+void schema_put_functions(struct buf *sql);
+void schema_put_function_grants(struct buf *sql, const char *role);
 /* CREATE ROLE (without a password), grants, ALTER ROLE … SET log_min_messages and friends. */
 void schema_put_roles(struct buf *sql, const struct schema_options *options);
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 #endif
