@@ -1,0 +1,405 @@
+"""A random small estate: source tables, target tables, and the mapping between them.
+
+Everything comes from one random.Random. What the engine's version cannot carry yet stands in CAPABILITIES: turning a
+word on is one line there.
+
+Each column of a rule carries its value twice: as the mapping says it (`yaml`), and as SQL over the source row (`sql`),
+with the condition under which the row cannot be mapped (`bad`). From the second the judge knows by itself what must
+stand on the target.
+"""
+
+import json
+
+CAPABILITIES = {
+    "parking": False,  # parents that go, or come late, under living children; optional and self references filled later
+    "shared_target": True,  # two rules that write one target table
+    "truncate": True,
+    "unique": True,  # unique values that only the target insists on
+    "nonfinite": True,
+}
+
+NAMESPACE = "6f8b1c9e-52a3-4d0e-9d59-3a4f0c6b7e21"
+NAMES = ["office", "person", "Order", "item", "Größe", "tag", "visit", "log", "my note", "plan"]
+
+
+def quoted(name):
+    return '"%s"' % name.replace('"', '""')
+
+
+class Column:
+    """Of a source table. kind says how values are made (workload.literal)."""
+
+    TYPES = {"int": "int", "big": "bigint", "numeric": "numeric(12,2)", "text": "text", "long": "text", "bool": "boolean",
+             "float": "double precision", "ts": "timestamptz", "date": "date", "jsonb": "jsonb", "jsontext": "text",
+             "code": "smallint", "seat": "int", "mail": "text", "key_int": "int", "key_text": "text", "key_big": "bigint"}
+
+    def __init__(self, name, kind, null=True, unique=False):
+        self.name, self.kind, self.null, self.unique = name, kind, null, unique
+        self.type = self.TYPES[kind]
+
+
+class Ref:
+    """Columns of a table that hold the key of another (or the same) one."""
+
+    def __init__(self, columns, table, foreign_key):
+        self.columns, self.table, self.foreign_key = columns, table, foreign_key
+
+
+class Table:
+    def __init__(self, name):
+        self.name, self.key, self.columns, self.refs = name, [], [], []
+        self.rules = []
+
+    def sql(self):
+        return quoted(self.name)
+
+    def all(self):
+        return self.key + [c for ref in self.refs for c in ref.columns] + self.columns
+
+    def key_sql(self):
+        return ", ".join(quoted(c.name) for c in self.key)
+
+    def referrers(self, tables):
+        return [(table, ref) for table in tables for ref in table.refs if ref.table is self]
+
+    def ddl(self):
+        lines = []
+        for c in self.all():
+            lines.append("    %s %s%s" % (quoted(c.name), c.type, "" if c.null else " NOT NULL"))
+            if c.unique:
+                lines[-1] += " UNIQUE DEFERRABLE INITIALLY %s" % c.unique
+        lines.append("    PRIMARY KEY (%s)" % self.key_sql())
+        for ref in self.refs:
+            if ref.foreign_key is not None:
+                lines.append("    FOREIGN KEY (%s) REFERENCES %s ON UPDATE CASCADE %s" % (
+                    ", ".join(quoted(c.name) for c in ref.columns), ref.table.sql(), ref.foreign_key))
+        text = "CREATE TABLE %s (\n%s\n);\n" % (self.sql(), ",\n".join(lines))
+        for c in self.columns:
+            if c.kind == "long":
+                text += "ALTER TABLE %s ALTER %s SET STORAGE EXTERNAL;\n" % (self.sql(), quoted(c.name))
+        return text
+
+
+class Value:
+    """A target column and what a rule puts there."""
+
+    def __init__(self, name, type, yaml, sql, bad=None, **more):
+        self.name, self.type, self.yaml, self.sql, self.bad = name, type, yaml, sql, bad
+        self.notnull = more.get("notnull", False)
+        self.unique = more.get("unique", False)
+        self.check = more.get("check")
+        self.once = more.get("once", False)
+        self.unmarked = more.get("unmarked", False)  # non-finite values that the stream shows as NULL
+        self.ref = more.get("ref")  # the parent rule
+        self.required = more.get("required", False)
+        self.foreign_key = more.get("foreign_key")
+
+
+class Rule:
+    """A row rule. shares: the rule whose target table it writes as well."""
+
+    def __init__(self, name, table, to):
+        self.name, self.table, self.to = name, table, to
+        self.entity = None
+        self.key, self.values = [], []
+        self.when = self.identity = self.shares = None
+        self.delete, self.set = "row", {}
+        self.truncate = False
+
+    def columns(self):
+        return self.key + self.values
+
+    def yaml(self, nonfinite):
+        out = ["  - name: %s" % json.dumps(self.name), "    from: %s" % json.dumps(self.table.name, ensure_ascii=False),
+               "    to: %s" % self.to]
+        if self.when:
+            out.append("    when: %s" % json.dumps(self.when, ensure_ascii=False))
+        out.append("    key: {%s}" % ", ".join("%s: %s" % (v.name, v.yaml) for v in self.key))
+        if self.identity:
+            out.append("    identity: %s" % self.identity)
+        if self.delete == "set":
+            out.append("    delete: {set: {%s}}" % ", ".join("%s: %s" % (k, json.dumps(v)) for k, v in self.set.items()))
+        elif self.delete != "row":
+            out.append("    delete: %s" % self.delete)
+        if self.truncate:
+            out.append("    truncate: rows")
+        once = [v.name for v in self.values if v.once]
+        if once:
+            out.append("    once: [%s]" % ", ".join(once))
+        if nonfinite:
+            out.append("    nonfinite: [%s]" % ", ".join(json.dumps(n, ensure_ascii=False) for n in nonfinite))
+        if self.values:
+            out.append("    columns:")
+            out += ["      %s: %s" % (v.name, v.yaml) for v in self.values]
+        return "\n".join(out)
+
+
+def uuid_sql(entity, columns):
+    """SQL for the identity of a legacy key."""
+    if len(columns) == 1:
+        key = "%s::text" % columns[0]
+    else:
+        key = " || '|' || ".join("replace(replace(%s::text, '\\', '\\\\'), '|', '\\|')" % c for c in columns)
+    return "uuid_generate_v5('%s', '%s:' || %s)" % (NAMESPACE, entity, key)
+
+
+class Estate:
+    def __init__(self, rng):
+        self.rng = rng
+        self.span = rng.choice([25, 40, 60])  # keys are drawn from so many
+        self.tables, self.rules = [], []
+        self.nonfinite = {}
+        self.make_tables()
+        self.make_rules()
+
+    def chance(self, p):
+        return self.rng.random() < p
+
+    # --- source
+
+    def make_tables(self):
+        rng = self.rng
+        names = rng.sample(NAMES, rng.randint(4, 8))
+        for name in names:
+            table = Table(name)
+            kind = rng.choices(["int", "big", "text", "pair"], [6, 2, 2, 2])[0]
+            if kind == "pair":
+                table.key = [Column("part", "key_int", False), Column("sub key", "key_text", False)]
+            else:
+                table.key = [Column(rng.choice(["id", "id", "code", "Nr"]), "key_" + kind, False)]
+            for n in range(rng.randint(0, 3) if self.tables else 0):
+                self.add_ref(table, rng.choice(self.tables), "r%d" % n)
+            if CAPABILITIES["parking"] and self.chance(0.35):
+                self.add_ref(table, table, "up")
+            for n in range(rng.randint(2, 7)):
+                self.add_column(table, n)
+            self.tables.append(table)
+
+    def add_ref(self, table, parent, stem):
+        null = table is parent or self.chance(0.5)
+        columns = [Column("%s_%s" % (stem, c.name), c.kind, null) for c in parent.key]
+        modes = ["DEFERRABLE INITIALLY DEFERRED", "DEFERRABLE INITIALLY DEFERRED", "DEFERRABLE", ""]
+        if CAPABILITIES["parking"]:
+            modes += [None, None]
+        mode = self.rng.choice(modes)
+        table.refs.append(Ref(columns, parent, mode))
+
+    def add_column(self, table, n):
+        kinds = ["int", "numeric", "text", "text", "long", "bool", "ts", "date", "jsonb", "jsontext", "code", "code"]
+        kinds += ["seat", "mail"] if CAPABILITIES["unique"] else ["seat"]
+        kinds += ["float"] if CAPABILITIES["nonfinite"] else []
+        kind = self.rng.choice(kinds)
+        column = Column("%s%d" % (kind[0], n), kind, self.chance(0.6))
+        if kind == "seat":
+            column.null = True
+            column.unique = self.rng.choice(["DEFERRED", "IMMEDIATE"])
+        table.columns.append(column)
+
+    # --- mapping
+
+    def make_rules(self):
+        for table in self.tables:
+            if self.chance(0.1) and not table.referrers(self.tables):
+                continue
+            for n in range(2 if self.chance(0.3) else 1):
+                self.make_rule(table, n)
+        for table in self.tables:
+            # All rules of a table agree, for one that pauses is enough to pause.
+            if CAPABILITIES["truncate"] and self.chance(0.6):
+                if not table.referrers(self.tables) and all(r.delete == "row" for r in table.rules):
+                    for rule in table.rules:
+                        rule.truncate = True
+        self.marks()
+
+    def marks(self):
+        for table in self.tables:
+            marked = [c.name for c in table.columns if c.kind == "float" and c.null and self.chance(0.7)]
+            self.nonfinite[table.name] = marked
+            for rule in table.rules:
+                for value in rule.values:
+                    if value.unmarked and value.unmarked.name in marked:
+                        value.unmarked = False
+
+    def make_rule(self, table, n):
+        index = len(self.rules)
+        rule = Rule("rule %d" % index, table, "t%d" % index)
+        parents = [r for r in table.refs if r.table.rules]
+        is_parent = bool(table.referrers(self.tables)) and n == 0
+        if n == 0 and not is_parent and len(table.key) == 1 and self.chance(0.3) and self.pair_key(rule, parents):
+            pass
+        elif n == 0 and not is_parent and self.chance(0.2):
+            rule.key = [Value("k%d" % i, c.type, json.dumps(c.name, ensure_ascii=False), quoted(c.name), notnull=True)
+                        for i, c in enumerate(table.key)]
+        else:
+            rule.entity = "e%d" % index
+            columns = [c.name for c in table.key]
+            of = json.dumps(columns[0] if len(columns) == 1 else columns, ensure_ascii=False)
+            rule.key = [Value("id", "uuid", "{uuid: %s, of: %s}" % (rule.entity, of),
+                              uuid_sql(rule.entity, [quoted(c) for c in columns]), notnull=True)]
+        if not rule.identity:
+            for i, c in enumerate(table.key):
+                rule.values.append(Value("legacy%d" % i, c.type, json.dumps(c.name, ensure_ascii=False), quoted(c.name),
+                                         notnull=True))
+        for i, ref in enumerate(table.refs):
+            if not any(v.ref is not None and v.name == "p%d" % i for v in rule.key):
+                self.reference(rule, i, ref, solid=is_parent and not CAPABILITIES["parking"])
+        for i, column in enumerate(table.columns):
+            if self.chance(0.85):
+                self.column(rule, "c%d" % i, column, solid=is_parent and not CAPABILITIES["parking"])
+        self.treatment(rule, is_parent and not CAPABILITIES["parking"])
+        table.rules.append(rule)
+        self.rules.append(rule)
+
+    def pair_key(self, rule, parents):
+        """A junction: keyed by two parents on the target, by an id of its own on the source."""
+        parents = [r for r in parents if r.table is not rule.table and r.table.rules[0].entity]
+        if len(parents) < 2:
+            return False
+        for ref in self.rng.sample(parents, 2):
+            value = self.reference_value(rule, "p%d" % rule.table.refs.index(ref), ref, True)
+            value.notnull = True
+            rule.key.append(value)
+        rule.identity = "own_id"
+        own = rule.table.key[0]
+        rule.values.append(Value("own_id", own.type, json.dumps(own.name, ensure_ascii=False), quoted(own.name),
+                                 notnull=self.chance(0.5), unique=True))
+        return True
+
+    def reference_value(self, rule, name, ref, required):
+        parent = ref.table.rules[0]
+        columns = [c.name for c in ref.columns]
+        of = json.dumps(columns[0] if len(columns) == 1 else columns, ensure_ascii=False)
+        return Value(name, "uuid", "{uuid: %s, of: %s}" % (parent.entity, of),
+                     uuid_sql(parent.entity, [quoted(c) for c in columns]), ref=parent, required=required,
+                     foreign_key=self.rng.choice([None, "", "DEFERRABLE INITIALLY DEFERRED"]))
+
+    def reference(self, rule, i, ref, solid):
+        parent = rule if ref.table is rule.table and not ref.table.rules else (ref.table.rules or [None])[0]
+        if not parent or not parent.entity:
+            for n, c in enumerate(ref.columns):
+                rule.values.append(Value("q%d_%d" % (i, n), c.type, json.dumps(c.name, ensure_ascii=False), quoted(c.name)))
+            return
+        if parent is rule:
+            ref.table.rules.append(rule)  # for a moment, so that it is found
+        required = ref.table is not rule.table and self.chance(0.5) and not (solid and ref.columns[0].null)
+        value = self.reference_value(rule, "p%d" % i, ref, required)
+        if parent is rule:
+            ref.table.rules.remove(rule)
+        value.yaml = value.yaml[:-1] + ", required: %s}" % ("true" if required else "false")
+        value.notnull = required and self.chance(0.5)
+        rule.values.append(value)
+
+    def column(self, rule, name, c, solid):
+        """solid: nothing here may fail, for others refer to these rows."""
+        rng, q = self.rng, quoted(c.name)
+        y = json.dumps(c.name, ensure_ascii=False)
+        add = lambda *a, **k: rule.values.append(Value(name, *a, **k))
+        if c.kind == "int":
+            form = rng.choice(["copy", "check", "small", "expr", "default"] if not solid else ["copy", "expr", "default"])
+            if form == "copy":
+                add("int", y, q)
+            elif form == "check":
+                add("int", y, q, "%s >= 90" % q, check="%s < 90" % name)
+            elif form == "small":
+                add("smallint", y, q, "%s > 32767" % q)
+            elif form == "expr":
+                add("bigint", "{expr: %s}" % json.dumps("coalesce(%s, 0) * 2 + 1" % q, ensure_ascii=False), "coalesce(%s::bigint, 0) * 2 + 1" % q)
+            else:
+                add("int", "{from: %s, null: -1}" % y, "coalesce(%s, -1)" % q, notnull=True)
+        elif c.kind == "text":
+            form = rng.choice(["copy", "upper", "empty", "concat", "short", "notnull"] if not solid else ["copy", "upper", "empty"])
+            if form == "copy":
+                add("text", y, q)
+            elif form == "upper":
+                add("text", "{from: %s, apply: [trim, upper]}" % y, "upper(btrim(%s))" % q)
+            elif form == "empty":
+                add("text", '{from: %s, apply: [trim], empty: "none"}' % y, "coalesce(nullif(btrim(%s), ''), 'none')" % q, notnull=True)
+            elif form == "concat":
+                add("text", '{concat: [%s, "-", %s]}' % (c.name, c.name), "%s || '-' || %s" % (q, q))
+            elif form == "short":
+                add("varchar(8)", y, q, "length(%s) > 8" % q)
+            else:
+                add("text", y, q, "%s IS NULL" % q, notnull=True)
+        elif c.kind == "long":
+            form = rng.choice(["copy", "copy", "left", "pack"])
+            if form == "copy":
+                add("text", y, q)
+            elif form == "left":
+                add("text", "{left: {of: %s, chars: 9}}" % c.name, "left(%s, 9)" % q)
+            else:
+                add("jsonb", "{pack: [%s]}" % c.name, "jsonb_build_object('%s', %s)" % (c.name, q))
+        elif c.kind == "code":
+            form = rng.choice(["reject", "keep", "other", "copy"] if not solid else ["keep", "other", "copy"])
+            enum = "enum: {0: zero, 1: one, 2: two}"
+            case = "CASE %s WHEN 0 THEN 'zero' WHEN 1 THEN 'one' WHEN 2 THEN 'two'" % q
+            if form == "reject":
+                add("text", "{from: %s, %s, else: reject}" % (y, enum), case + " END", "%s NOT IN (0, 1, 2)" % q)
+            elif form == "keep":
+                add("text", "{from: %s, %s, else: keep}" % (y, enum), case + " ELSE %s::text END" % q)
+            elif form == "other":
+                add("text", "{from: %s, %s, else: other}" % (y, enum), "%s WHEN %s THEN 'other' END" % (case, q))
+            else:
+                add("smallint", y, q)
+        elif c.kind == "jsontext":
+            broken = "%s LIKE '{broken%%'" % q
+            if solid or self.chance(0.4):
+                add("jsonb", "{from: %s, apply: [json], on_error: keep_raw}" % y,
+                    "CASE WHEN %s THEN jsonb_build_object('raw', %s) ELSE %s::jsonb END" % (broken, q, q))
+            else:
+                add("jsonb", "{from: %s, apply: [json]}" % y, "CASE WHEN %s THEN NULL ELSE %s::jsonb END" % (broken, q), broken)
+        elif c.kind == "float":
+            add(c.type, y, q, unmarked=c if c.null else False)
+        elif c.kind in ("seat", "mail"):
+            add(c.type, y, q, unique=not solid and (c.kind == "seat" or self.chance(0.5)))
+        else:
+            add(c.type, y, q)
+
+    def treatment(self, rule, solid):
+        rng = self.rng
+        if not solid and self.chance(0.4):
+            rule.when = self.condition(rule.table)
+        form = rng.choices(["row", "keep", "set"], [7, 1, 1])[0]
+        if solid or rule.identity:
+            form = "row"
+        if form == "set":
+            rule.values.append(Value("state", "text", '{const: "live"}', "'live'::text"))
+            rule.set = {"state": "gone"}
+        rule.delete = form
+        for value in rule.values:
+            if value.name.startswith("c") and not value.bad and not value.unique and not value.check and self.chance(0.06):
+                value.once = True
+
+    def condition(self, table):
+        """The same text is the mapping's and SQL's."""
+        options = []
+        for c in table.columns:
+            q = quoted(c.name)
+            options += {"int": ["%s < 60" % q, "%s is null or %s > 10" % (q, q)], "code": ["%s <> 2" % q, "%s in (0, 1, 7)" % q],
+                        "bool": [q, "%s is not true" % q], "long": ["%s is not null" % q], "text": ["%s is not null" % q],
+                        "seat": ["%s is not null" % q]}.get(c.kind, [])
+        return self.rng.choice(options) if options else None
+
+    # --- files
+
+    def source_ddl(self):
+        return "".join(t.ddl() for t in self.tables)
+
+    def target_ddl(self):
+        text = ""
+        for rule in self.rules:
+            lines = []
+            for v in rule.columns():
+                line = "    %s %s%s" % (v.name, v.type, " NOT NULL" if v.notnull else "")
+                line += " UNIQUE" if v.unique else ""
+                line += " CHECK (%s)" % v.check if v.check else ""
+                lines.append(line)
+            lines.append("    PRIMARY KEY (%s)" % ", ".join(v.name for v in rule.key))
+            for v in rule.columns():
+                if v.ref and v.foreign_key is not None:
+                    lines.append("    FOREIGN KEY (%s) REFERENCES %s %s" % (v.name, v.ref.to, v.foreign_key))
+            text += "CREATE TABLE %s (\n%s\n);\n" % (rule.to, ",\n".join(lines))
+        return text
+
+    def mapping(self):
+        rules = [r.yaml(self.nonfinite.get(r.table.name)) for r in self.rng.sample(self.rules, len(self.rules))]
+        return "namespace: %s\nrows:\n%s\n" % (NAMESPACE, "\n".join(rules))

@@ -1,0 +1,260 @@
+"""Compares a followed target (a) with a fresh one (b), and both with what the source says by itself.
+
+    every source row that matches `when`   stands on the target as SQL computes it, or in quarantine for a reason that
+                                           can be seen: its own value, a missing parent, a unique value of another row
+    every target row                       is such a row; or the last good version of one in quarantine; or kept or
+                                           marked by `delete`
+    each rule's counters                   mapped + quarantined + excluded = source, each of the three by itself
+    a and b                                the same, cell by cell, but for what is said above, `once`, and non-finite
+                                           values of columns that are not marked
+
+An exception is computed from pgrekey.quarantine and the target itself; none is taken for granted.
+"""
+
+import json
+
+from estate import quoted
+
+FAILED_DELETE = "D"
+
+
+class Side:
+    """All of one target: rows, entries in quarantine, counters."""
+
+    def __init__(self, name):
+        self.name = name
+        self.rows = {}  # target table -> {key tuple: {column: text}}
+        self.entries = {}  # rule -> {source key tuple: entry}
+        self.counters = {}
+
+    def has(self, table, key):
+        return key in self.rows.get(table, {})
+
+
+def as_json(tag, columns, source):
+    pairs = ", ".join("'%s', %s::text" % (name, sql) for name, sql in columns)
+    return "SELECT '%s', json_build_object(%s)::text FROM %s" % (tag, pairs, source)
+
+
+def parse(line):
+    return line[0], json.loads(line[1])
+
+
+def side_query(estate):
+    """One script that reads all of a target."""
+    out = []
+    seen = set()
+    for rule in estate.rules:
+        if rule.to not in seen:
+            seen.add(rule.to)
+            out.append(as_json("=" + rule.to, [(v.name, v.name) for v in rule.columns()], rule.to))
+    entry = [(n, n) for n in ("rule", "key", "op", "category", "sqlstate", "status", "constraint_name")]
+    out.append(as_json("entry", entry, "pgrekey.quarantine") + " WHERE status <> 'resolved'")
+    counter = [(n, n) for n in ("rule", "mapped", "quarantined", "excluded", "failed_deletes", "source_table", "target_table")]
+    out.append(as_json("counter", counter, "pgrekey.counter"))
+    return ";\n".join(out) + ";\n"
+
+
+def read_side(name, estate, rows):
+    side = Side(name)
+    keys = {rule.to: [v.name for v in rule.key] for rule in estate.rules}
+    for rule in estate.rules:
+        side.rows.setdefault(rule.to, {})
+        side.entries[rule.name] = {}
+    for line in rows:
+        tag, row = parse(line)
+        if tag == "entry":
+            side.entries.setdefault(row["rule"], {})[tuple(json.loads(row["key"]))] = row
+        elif tag == "counter":
+            side.counters[row["rule"]] = row
+        else:
+            side.rows[tag[1:]][tuple(row[k] for k in keys[tag[1:]])] = row
+    return side
+
+
+class Expected:
+    """What the source says about one rule: rows that match by source key, and how many there are in all."""
+
+    def __init__(self, rule):
+        self.rule, self.rows, self.total = rule, {}, 0
+        self.by_target = {}
+
+    def add(self, row):
+        self.total += 1
+        if row["when"] == "true":
+            key = tuple(row["key %d" % i] for i in range(len(self.rule.table.key)))
+            self.rows[key] = row
+            self.by_target[self.target_key(row)] = row
+
+    def target_key(self, row):
+        return tuple(row[v.name] for v in self.rule.key)
+
+
+def source_query(estate):
+    out = []
+    for rule in estate.rules:
+        columns = [("key %d" % i, quoted(c.name)) for i, c in enumerate(rule.table.key)]
+        columns.append(("when", "coalesce((%s), false)" % (rule.when or "true")))
+        bads = []
+        for v in rule.columns():
+            bad = "coalesce(%s, false)" % v.bad if v.bad else "false"
+            if v.bad:
+                bads.append(bad)
+            columns.append((v.name, "CASE WHEN %s THEN NULL ELSE (%s)::%s END" % (bad, v.sql, v.type)))
+        columns.append(("bad", " OR ".join(bads) or "false"))
+        columns = [(n, "(%s)" % s) for n, s in columns]
+        out.append(as_json(rule.name, columns, rule.table.sql()))
+    return "SET timezone = 'UTC';\n" + ";\n".join(out) + ";\n"
+
+
+def read_source(estate, rows):
+    expected = {rule.name: Expected(rule) for rule in estate.rules}
+    for line in rows:
+        tag, row = parse(line)
+        expected[tag].add(row)
+    return expected
+
+
+class Judge:
+    def __init__(self, estate, source_rows, a_rows, b_rows):
+        self.estate = estate
+        self.expected = read_source(estate, source_rows)
+        self.a = read_side("a", estate, a_rows)
+        self.b = read_side("b", estate, b_rows)
+        self.findings = []
+        self.compared = 0
+
+    def finding(self, side, rule, key, text):
+        self.findings.append("%s: %s -> %s: key %s: %s" % (side, rule.name, rule.to, json.dumps(key, ensure_ascii=False), text))
+
+    def judge(self):
+        for side in (self.a, self.b):
+            for rule in self.estate.rules:
+                self.judge_source(side, rule)
+                self.judge_target(side, rule)
+                self.judge_counters(side, rule)
+        for rule in self.estate.rules:
+            self.judge_both(rule)
+        return self.findings
+
+    # --- one side against the source
+
+    def judge_source(self, side, rule):
+        for key, row in self.expected[rule.name].rows.items():
+            entry = side.entries[rule.name].get(key)
+            if entry and entry["op"] != FAILED_DELETE:
+                reason = self.reason(side, rule, row)
+                if not reason:
+                    self.finding(side.name, rule, key, "stands in quarantine without a visible reason (%s %s)" % (
+                        entry["category"], entry["sqlstate"]))
+            else:
+                self.judge_row(side, rule, key, row)
+        for key, entry in side.entries[rule.name].items():
+            if key not in self.expected[rule.name].rows and entry["op"] != FAILED_DELETE:
+                self.finding(side.name, rule, key, "stands in quarantine, but the source has no such row (%s)" % entry["category"])
+
+    def reason(self, side, rule, row):
+        """Why a row cannot stand on this side; None where nothing is in its way."""
+        if row["bad"] == "true":
+            return "its own value"
+        for v in rule.columns():
+            if v.ref and v.required and (row[v.name] is None or not side.has(v.ref.table.rules[0].to, (row[v.name],))):
+                return "no parent"
+            if v.notnull and row[v.name] is None and not v.ref:
+                return "null"
+        target = self.expected[rule.name].target_key(row)
+        for other, there in side.rows[rule.to].items():
+            for v in rule.columns():
+                if v.unique and row[v.name] is not None and other != target and there[v.name] == row[v.name]:
+                    return "unique value"
+            if rule.identity and other == target and there[rule.identity] != row[rule.identity]:
+                return "pair"
+        return None
+
+    def judge_row(self, side, rule, key, row):
+        target = self.expected[rule.name].target_key(row)
+        there = side.rows[rule.to].get(target)
+        if row["bad"] == "true":
+            self.finding(side.name, rule, key, "cannot be mapped, but is not in quarantine")
+        elif there is None:
+            self.finding(side.name, rule, key, "is missing")
+        else:
+            for v in rule.columns():
+                self.compared += 1
+                if not self.cell_is(side, v, there[v.name], row[v.name]):
+                    self.finding(side.name, rule, key, "%s is %s, by the source %s" % (v.name, short(there[v.name]), short(row[v.name])))
+
+    def cell_is(self, side, v, found, expected):
+        if v.once or found == expected:
+            return not (v.ref and found is not None and not v.once) or side.has(v.ref.table.rules[0].to, (found,))
+        if v.unmarked and found is None and expected in ("NaN", "Infinity", "-Infinity"):
+            return True
+        return bool(v.ref and not v.required and found is None and not side.has(v.ref.table.rules[0].to, (expected,)))
+
+    def judge_target(self, side, rule):
+        """Rows that the source does not have. A table that several rules write is looked at once."""
+        writers = [r for r in self.estate.rules if r.to == rule.to]
+        if writers[0] is not rule:
+            return
+        aside = set()
+        for each in writers:
+            for key, entry in side.entries[each.name].items():
+                row = self.expected[each.name].rows.get(key)
+                aside.add(self.expected[each.name].target_key(row) if row else key)
+        for key, row in side.rows[rule.to].items():
+            if any(key in self.expected[r.name].by_target for r in writers) or key in aside:
+                continue
+            if self.is_last_good(side, rule, row):
+                continue
+            if side is self.a and rule.delete == "keep":
+                continue
+            if side is self.a and rule.delete == "set" and all(row[c] == str(v) for c, v in rule.set.items()):
+                continue
+            self.finding(side.name, rule, key, "stands on the target, but the source has no such row")
+
+    def is_last_good(self, side, rule, row):
+        """Of a row in quarantine, under the key that it had then (its identity's copy tells); or a delete that failed."""
+        names = [v.name for v in rule.values if v.name.startswith("legacy")] or ([rule.identity] if rule.identity else [])
+        names = names or [v.name for v in rule.key]
+        return tuple(row[n] for n in names) in side.entries[rule.name]
+
+    def judge_counters(self, side, rule):
+        expected, counter = self.expected[rule.name], side.counters.get(rule.name)
+        if not counter:
+            self.finding(side.name, rule, [], "has no counter")
+            return
+        open_entries = [e for e in side.entries[rule.name].values() if e["op"] != FAILED_DELETE]
+        want = {"excluded": expected.total - len(expected.rows), "quarantined": len(open_entries),
+                "mapped": len(expected.rows) - len(open_entries),
+                "failed_deletes": len(side.entries[rule.name]) - len(open_entries)}
+        for name, number in want.items():
+            if int(counter[name]) != number:
+                self.finding(side.name, rule, [], "counter %s is %s, should be %d (source %d rows)" % (
+                    name, counter[name], number, expected.total))
+
+    # --- the two sides
+
+    def judge_both(self, rule):
+        expected = self.expected[rule.name]
+        for key, row in expected.rows.items():
+            if key in self.a.entries[rule.name] or key in self.b.entries[rule.name]:
+                continue
+            target = expected.target_key(row)
+            a, b = self.a.rows[rule.to].get(target), self.b.rows[rule.to].get(target)
+            if a is None or b is None:
+                continue  # said already
+            for v in rule.columns():
+                if a[v.name] == b[v.name] or v.once or (v.unmarked and a[v.name] is None):
+                    continue
+                if v.ref and not v.required and self.differs_rightly(v, row[v.name]):
+                    continue
+                self.finding("a, b", rule, key, "%s is %s, after a fresh snapshot %s" % (v.name, short(a[v.name]), short(b[v.name])))
+
+    def differs_rightly(self, v, parent):
+        """An optional parent that stands on one side alone (kept, marked, or in quarantine on the other)."""
+        table = v.ref.table.rules[0].to
+        return self.a.has(table, (parent,)) != self.b.has(table, (parent,))
+
+
+def short(value):
+    return "NULL" if value is None else repr(value if len(value) < 60 else value[:50] + "… (%d)" % len(value))

@@ -1,0 +1,49 @@
+"""Can the judge fail? A good target is spoiled, one thing at a time, and put right again: each must be noticed."""
+
+
+
+def one_row(rule):
+    """Some row of a rule that does not stand in quarantine."""
+    key = rule.identity or ("legacy0" if any(v.name == "legacy0" for v in rule.values) else rule.key[0].name)
+    return ("ctid = (SELECT ctid FROM %s WHERE NOT EXISTS (SELECT FROM pgrekey.quarantine q WHERE q.status <> 'resolved' "
+            "AND q.rule = '%s' AND q.key::jsonb->>0 = %s.%s::text) ORDER BY ctid LIMIT 1)" % (rule.to, rule.name, rule.to, key))
+
+
+def spoils(estate):
+    for rule in estate.rules:
+        # Without triggers, or the foreign keys would undo or refuse it.
+        quiet = "SET session_replication_role = replica;\n"
+        if rule.delete == "row":
+            yield rule, "a row is lost", quiet + "DELETE FROM %s WHERE %s;\n" % (rule.to, one_row(rule))
+        for v in rule.values:
+            if not (v.once or v.ref or v.unique or v.check or v.bad) and v.type == "text" and v.name.startswith("c"):
+                yield rule, "%s differs" % v.name, quiet + "UPDATE %s SET %s = coalesce(%s, '') || '.' WHERE %s;\n" % (
+                    rule.to, v.name, v.name, one_row(rule))
+                break
+        for v in rule.values:
+            if v.ref and not v.notnull:
+                yield rule, "%s is lost" % v.name, quiet + (
+                    "UPDATE %s SET %s = NULL WHERE %s;\n" % (rule.to, v.name, one_row(rule) + " AND %s IS NOT NULL" % v.name))
+                break
+        for name in ("mapped", "quarantined", "excluded", "failed_deletes"):
+            yield rule, "counter %s is off by one" % name, (
+                "UPDATE pgrekey.counter SET %s = %s + 1 WHERE rule = '%s';\n" % (name, name, rule.name))
+        yield rule, "an entry is lost", "DELETE FROM pgrekey.quarantine WHERE status <> 'resolved' AND rule = '%s';\n" % rule.name
+
+
+def self_test(run, judge):
+    """What went unnoticed; a statement that found nothing to spoil says nothing."""
+    findings, noticed = [], 0
+    for rule, name, sql in spoils(run.estate):
+        changed = run.servers.sql("target", run.a, "BEGIN;\n%sROLLBACK;\n" % sql.replace(";\n", " RETURNING 1;\n").replace(
+            "= replica RETURNING 1", "= replica"))
+        if not changed:
+            continue
+        if judge(run, sql)[1]:
+            noticed += 1
+        else:
+            findings.append("self-test: %s: %s: nobody noticed" % (rule.name, name))
+    run.noticed = noticed
+    if noticed < 5:
+        findings.append("self-test: only %d things could be spoiled; choose another seed" % noticed)
+    return findings
