@@ -50,6 +50,9 @@ int map_load_memory(const char *path, const char *text, size_t len, struct map *
 /* Refuses what the language knows and no sink carries out yet. -1 with issues likewise. */
 int map_refuse_unbuilt(const struct map *map, struct map_issues *issues, struct err *reterr) MUST_CHECK;
 void map_free(struct map *map); /* NULL is fine */
+/* Leaves rules and derivations out, as `skip: true` does: each named by its name or by its entity, with commas between.
+ * After loading, before binding. ERR_CONFIG where nothing is called so. */
+int map_skip(struct map *map, const char *names, struct map_issues *issues, struct err *reterr) MUST_CHECK;
 
 /* Compares the map with both catalogues: tables, columns, types, keys, required columns without a rule, parents,
  * circles; expands `copy:` into rules; resolves columns to indexes. Either catalogue may be NULL: what needs it

@@ -244,6 +244,10 @@ int map_column_index(const struct rule *rule, const char *name);
 /* "public.auth_user", or without the schema where it is the default. In the arena. */
 const char *map_table_label(struct arena *arena, const char *schema, const char *table, const char *default_schema);
 
+/* --- map_skip.c --- */
+/* A reference to an entity that is left out for now finds nothing. */
+void map_warn_of_skipped_parents(const struct map *map, struct map_issues *issues);
+
 /* --- map_order.c --- */
 /* Fills map->order; an issue where rules depend on each other in a circle. Looks at the target's foreign keys
  * where programs are bound. */

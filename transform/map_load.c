@@ -536,19 +536,6 @@ const char *const *map_target_schemas(const struct map *map, size_t *ret_count)
 
 /* --- the whole --- */
 
-/* A reference to an entity that is left out for now finds nothing. */
-static void warn_of_skipped_parents(const struct map *map, struct map_issues *issues)
-{
-    for (size_t i = 0; i < map->rule_count; i++) {
-        const struct rule *rule = map->rules[i];
-        for (size_t c = 0; c < rule->column_count && !rule->program->skip; c++)
-            if (rule->columns[c].parent && rule->columns[c].parent->program->skip)
-                issue_warning(issues, rule->program->spec->columns[c].node,
-                              "the entity \"%s\" belongs to rule %s, which is skipped; its rows are not on the target",
-                              rule->columns[c].parent_entity, rule->columns[c].parent->name);
-    }
-}
-
 static void load_all(struct loader *l)
 {
     const struct yaml_node *root = l->map->root;
@@ -583,7 +570,7 @@ static void load_all(struct loader *l)
     map_compile(l->map, NULL, 0, l->issues);
     if (!map_issues_have_errors(l->issues))
         map_sort(l->map, l->issues);
-    warn_of_skipped_parents(l->map, l->issues);
+    map_warn_of_skipped_parents(l->map, l->issues);
 }
 
 static int load_failed(const char *path, const struct map_issues *issues, struct err *reterr)

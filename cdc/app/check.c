@@ -94,7 +94,7 @@ static void connect_side(struct check *check, bool source)
 static void check_mapping(struct check *check)
 {
     struct err err = {0};
-    int status = mapping_load(&check->mapping, check->settings->mapping, &err);
+    int status = mapping_load(&check->mapping, check->settings->mapping, check->settings->skip, &err);
     if (status == 0 && (check->source || check->target))
         status = mapping_bind(&check->mapping, check->source, check->target, &err);
     if (status < 0 && !map_issues_have_errors(&check->mapping.issues))

@@ -64,7 +64,7 @@ static int bind_quietly(struct init *init, struct err *reterr)
 {
     struct err err = {0};
     PGconn *source = NULL;
-    if (mapping_load(&init->mapping, init->cli->settings->mapping, reterr) < 0) {
+    if (mapping_load(&init->mapping, init->cli->settings->mapping, init->cli->settings->skip, reterr) < 0) {
         map_issues_print(&init->mapping.issues, init->cli->settings->mapping, stderr);
         return -1;
     }

@@ -136,7 +136,7 @@ static int load(struct source_sql *out, struct err *reterr)
 {
     struct err err = {0};
     PGconn *source = NULL;
-    if (mapping_load(&out->mapping, out->cli->settings->mapping, reterr) < 0) {
+    if (mapping_load(&out->mapping, out->cli->settings->mapping, out->cli->settings->skip, reterr) < 0) {
         map_issues_print(&out->mapping.issues, out->cli->settings->mapping, stderr);
         return -1;
     }

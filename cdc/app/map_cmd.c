@@ -78,7 +78,7 @@ static void print_text(const struct map_check *check, bool errors)
 static int run_check(struct map_check *check)
 {
     struct err err = {0};
-    int status = mapping_load(&check->mapping, check->path, &err);
+    int status = mapping_load(&check->mapping, check->path, check->cli->settings->skip, &err);
     /* a file that cannot be read, a server that cannot be reached: no finding but a failure */
     if (status < 0 && !map_issues_have_errors(&check->mapping.issues))
         return cli_fail(check->cli->json, &err);

@@ -33,7 +33,7 @@ static int bind(struct map_test *test, struct err *reterr)
     const char *path = test->cli->settings->mapping;
     if (!path)
         return err_set(reterr, ERR_CONFIG, "no mapping file: the setting mapping is empty");
-    if (mapping_load(&test->mapping, path, reterr) < 0 || open_sides(test, reterr) < 0 ||
+    if (mapping_load(&test->mapping, path, test->cli->settings->skip, reterr) < 0 || open_sides(test, reterr) < 0 ||
         mapping_bind(&test->mapping, test->source, test->target, reterr) < 0)
         return -1;
     test->engine.binding = (struct binding){test->mapping.map, test->mapping.source, test->mapping.target};

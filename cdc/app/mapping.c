@@ -2,9 +2,10 @@
 
 #include "cdc/pg/pg.h"
 
-int mapping_load(struct mapping *mapping, const char *path, struct err *reterr)
+int mapping_load(struct mapping *mapping, const char *path, const char *skip, struct err *reterr)
 {
-    if (map_load(path, &mapping->map, &mapping->issues, reterr) < 0)
+    if (map_load(path, &mapping->map, &mapping->issues, reterr) < 0 ||
+        (skip && map_skip(mapping->map, skip, &mapping->issues, reterr) < 0))
         return -1;
     return map_refuse_unbuilt(mapping->map, &mapping->issues, reterr);
 }

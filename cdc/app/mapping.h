@@ -15,8 +15,9 @@ struct mapping {
     struct map_issues issues;
 };
 
-/* Loads the file. -1 where it has errors: they stand in mapping->issues, and *reterr counts them. */
-int mapping_load(struct mapping *mapping, const char *path, struct err *reterr) MUST_CHECK;
+/* Loads the file; `skip` as the setting has it, or NULL. -1 where it has errors: they stand in mapping->issues, and
+ * *reterr counts them. */
+int mapping_load(struct mapping *mapping, const char *path, const char *skip, struct err *reterr) MUST_CHECK;
 /* Reads the catalogue of each connection that is not NULL and binds. -1 likewise; an error without issues is the
  * server's. */
 int mapping_bind(struct mapping *mapping, PGconn *source, PGconn *target, struct err *reterr) MUST_CHECK;

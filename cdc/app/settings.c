@@ -33,6 +33,10 @@ static const struct setting table[] = {
      "Name of this pipeline's record on the target. One target may hold several."},
     {"mapping", SETTING_PATH, AT(mapping), 0, 0, "mapping.yaml", NULL, "mapping.yaml",
      "The mapping file: which source row becomes which target row."},
+    {"skip", SETTING_LIST, AT(skip), 0, 0, NULL, NULL, NULL,
+     "Rules, derivations and entities of the mapping that are left out for now: [profile, \"visit->visits\"]. Their "
+     "rows "
+     "count as excluded; taken from the list again they are copied again."},
     {"log.level", SETTING_CHOICE, AT(log_level), 0, 0, "info", "error|warn|info|debug", NULL,
      "What is written to stderr. No level writes a row's values."},
 
@@ -118,6 +122,7 @@ const char *setting_type_name(const struct setting *setting)
 {
     switch (setting->type) {
     case SETTING_TEXT: return "text";
+    case SETTING_LIST: return "list";
     case SETTING_NAME: return "name";
     case SETTING_PATH: return "path";
     case SETTING_CHOICE: return setting->choices;
@@ -258,7 +263,8 @@ static int set_value(struct settings *settings, const struct setting *setting, c
                      struct err *reterr)
 {
     switch (setting->type) {
-    case SETTING_TEXT: put_text(settings, setting, *text ? mem_strdup(text) : NULL); return 0;
+    case SETTING_TEXT:
+    case SETTING_LIST: put_text(settings, setting, *text ? mem_strdup(text) : NULL); return 0;
     case SETTING_PATH: put_text(settings, setting, *text ? beside(file, text) : NULL); return 0;
     case SETTING_NAME:
         if (strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(text) || !*text || strlen(text) > 63)
@@ -321,16 +327,24 @@ static int at_node(const struct reader *reader, const yaml_node_t *node, struct 
     return err_wrap(reterr, "%s:%zu:%zu", reader->path, node->start_mark.line + 1, node->start_mark.column + 1);
 }
 
-static int read_scalar(struct reader *reader, const struct setting *setting, const yaml_node_t *node,
-                       struct err *reterr)
+/* Each setting once. */
+static int take_place(struct reader *reader, const struct setting *setting, const yaml_node_t *node, struct err *reterr)
 {
-    const char *text = (const char *)node->data.scalar.value;
-    bool plain = node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (reader->seen[setting - table]) {
         err_set(reterr, ERR_CONFIG, "%s stands here a second time", setting->name);
         return at_node(reader, node, reterr);
     }
     reader->seen[setting - table] = true;
+    return 0;
+}
+
+static int read_scalar(struct reader *reader, const struct setting *setting, const yaml_node_t *node,
+                       struct err *reterr)
+{
+    const char *text = (const char *)node->data.scalar.value;
+    bool plain = node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    if (take_place(reader, setting, node, reterr) < 0)
+        return -1;
     if (strlen(text) != node->data.scalar.length) {
         err_set(reterr, ERR_CONFIG, "%s holds a NUL byte", setting->name);
         return at_node(reader, node, reterr);
@@ -342,6 +356,30 @@ static int read_scalar(struct reader *reader, const struct setting *setting, con
         return 0;
     err_wrap(reterr, "%s", setting->name);
     return at_node(reader, node, reterr);
+}
+
+/* [a, b]: as "a, b". */
+static int read_list(struct reader *reader, const struct setting *setting, const yaml_node_t *node, struct err *reterr)
+{
+    struct buf text;
+    int status = take_place(reader, setting, node, reterr);
+    buf_init(&text, FILE_MAX_BYTES);
+    for (yaml_node_item_t *item = node->data.sequence.items.start; status == 0 && item < node->data.sequence.items.top;
+         item++) {
+        const yaml_node_t *word = yaml_document_get_node(reader->document, *item);
+        const char *name = word->type == YAML_SCALAR_NODE ? (const char *)word->data.scalar.value : ",";
+        if (strcspn(name, ",") != word->data.scalar.length) {
+            err_set(reterr, ERR_CONFIG, "%s wants a list of words", setting->name);
+            status = at_node(reader, word, reterr);
+        } else {
+            buf_puts(&text, text.len ? ", " : "");
+            buf_append(&text, word->data.scalar.value, word->data.scalar.length);
+        }
+    }
+    if (status == 0)
+        status = set_value(reader->settings, setting, buf_text(&text), reader->path, reterr);
+    buf_done(&text);
+    return status;
 }
 
 static int read_mapping(struct reader *reader, const yaml_node_t *node, const char *prefix, struct err *reterr);
@@ -358,6 +396,8 @@ static int read_pair(struct reader *reader, const char *prefix, const yaml_node_
     const struct setting *setting = find_setting(name, strlen(name));
     if (setting && value->type == YAML_SCALAR_NODE)
         return read_scalar(reader, setting, value, reterr);
+    if (setting && setting->type == SETTING_LIST && value->type == YAML_SEQUENCE_NODE)
+        return read_list(reader, setting, value, reterr);
     if (setting) {
         err_set(reterr, ERR_CONFIG, "%s wants a single value", name);
         return at_node(reader, value, reterr);

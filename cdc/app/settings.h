@@ -12,6 +12,7 @@
 struct settings {
     char *pipeline;  /* pipeline: name of the record on the target, "pgrekey" */
     char *mapping;   /* mapping: path, relative to the settings file */
+    char *skip;      /* skip: rules, derivations and entities that are left out, "a, b"; NULL */
     char *log_level; /* log.level: error, warn, info, debug */
 
     char *source_dsn;           /* source.dsn */

@@ -10,6 +10,7 @@
 
 enum setting_type {
     SETTING_TEXT,
+    SETTING_LIST,   /* words, with commas between; in a file also a list */
     SETTING_NAME,   /* 1 to 63 of a-z, 0-9 and _ : what PostgreSQL allows for a slot */
     SETTING_PATH,   /* relative to the settings file where it stands in one */
     SETTING_CHOICE, /* one of the words in `choices` */

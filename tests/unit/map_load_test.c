@@ -372,9 +372,48 @@ static void a_missing_file_is_one_clear_error(void **state)
     map_issues_free(&issues);
 }
 
+static void what_a_setting_skips_is_found_by_rule_or_entity(void **state)
+{
+    (void)state;
+    static const char TWO[] =
+        NS "rows:\n  - {name: first, from: a, to: b, key: {id: {uuid: thing, of: id}}}\n"
+           "  - {from: c, to: d, key: {id: {uuid: other, of: id}}, columns: {thing_id: {uuid: thing, of: x}}}\n";
+    static const struct {
+        const char *names, *skipped, *wrong, *hint;
+    } cases[] = {
+        {"thing", "10", NULL, NULL},
+        {" first ,\n", "10", NULL, NULL},
+        {"c->d", "01", NULL, NULL},
+        {"other, first", "11", NULL, NULL},
+        {"", "00", NULL, NULL},
+        {"thin", NULL, "the setting skip names \"thin\": no rule, derivation or entity is called so", "\"thing\"?"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct map *map = load_good(TWO);
+        struct map_issues issues = {0};
+        struct err err = {0};
+        int status = map_skip(map, cases[i].names, &issues, &err);
+        assert_int_equal(status, cases[i].wrong ? -1 : 0);
+        if (cases[i].wrong) {
+            assert_int_equal(err.class, ERR_CONFIG);
+            assert_string_equal(err.message, cases[i].wrong);
+            assert_non_null(strstr(err.hint, cases[i].hint));
+        }
+        for (size_t r = 0; !cases[i].wrong && r < 2; r++) {
+            assert_int_equal(map_rule(map, r)->skip, cases[i].skipped[r] == '1');
+            assert_int_equal(map_rule(map, r)->may_exclude, cases[i].skipped[r] == '1');
+        }
+        /* its children find no parent, and the check says so */
+        assert_int_equal(issues.count, !cases[i].wrong && strcmp(cases[i].skipped, "10") == 0);
+        map_issues_free(&issues);
+        map_free(map);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_setting_skips_is_found_by_rule_or_entity),
         cmocka_unit_test(good_forms_are_taken),
         cmocka_unit_test(mistakes_are_named_with_their_place),
         cmocka_unit_test(all_mistakes_are_collected),

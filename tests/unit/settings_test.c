@@ -263,6 +263,41 @@ static void example_loads_and_names_every_setting(void **state)
     free(printed);
 }
 
+static void lists_are_a_list_or_words_with_commas(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *skip, *wrong;
+    } cases[] = {
+        {"skip: [a, \"b->c\"]\n", "a, b->c", NULL},
+        {"skip: a, b->c\n", "a, b->c", NULL},
+        {"skip: []\n", NULL, NULL},
+        {"skip:\n", NULL, NULL},
+        {"skip: [[a]]\n", NULL, "t:1:8: skip wants a list of words"},
+        {"skip: [\"a,b\"]\n", NULL, "t:1:8: skip wants a list of words"},
+        {"skip: [\"a\\0b\"]\n", NULL, "t:1:8: skip wants a list of words"},
+        {"skip: {a: b}\n", NULL, "skip wants a single value"},
+        {"skip: [a]\nskip: [b]\n", NULL, "stands here a second time"},
+        {"pipeline: [a]\n", NULL, "pipeline wants a single value"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct settings *settings = NULL;
+        struct err err = {0};
+        int status = settings_load_memory("t", cases[i].text, strlen(cases[i].text), &settings, &err);
+        print_message("%s%s\n", cases[i].text, err.message);
+        assert_int_equal(status, cases[i].wrong ? -1 : 0);
+        if (cases[i].wrong) {
+            assert_non_null(strstr(err.message, cases[i].wrong));
+            continue;
+        }
+        if (cases[i].skip)
+            assert_string_equal(settings->skip, cases[i].skip);
+        else
+            assert_null(settings->skip);
+        settings_free(settings);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +310,7 @@ int main(void)
         cmocka_unit_test(wrong_environment_and_override_are_named),
         cmocka_unit_test(example_in_the_tree_is_the_one_that_is_printed),
         cmocka_unit_test(example_loads_and_names_every_setting),
+        cmocka_unit_test(lists_are_a_list_or_words_with_commas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
