@@ -85,6 +85,8 @@ const struct map_step *map_steps(const struct map *map, size_t *ret_count);
 size_t map_derivation_count(const struct map *map);
 const struct derivation *map_derivation(const struct map *map, size_t index);
 const struct mirror_view *map_views(const struct map *map, size_t *ret_count);
+/* Does the file have mirrors or views? Known without any binding. */
+bool map_has_mirrors(const struct map *map);
 /* The side schema that mirrors and views stand in. */
 const char *map_mirror_schema(const struct map *map);
 /* The target's relation of a rule. A mirror's is made from the source's catalogue, whether or not the table is there.

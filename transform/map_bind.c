@@ -290,7 +290,8 @@ static void bind_target_column(struct binder *b, size_t i, struct rule_column *o
     column->not_null = target->not_null;
     column->fit = fit_of(target);
     /* Values that come from the same type were accepted by a server already. */
-    column->check = !spec->entity && !(source && strcmp(source->type, target->type) == 0);
+    column->check = !spec->entity && !(source && strcmp(source->type, target->type) == 0) &&
+                    !(source && b->rule->mirror && strcmp(source->base_type, target->base_type) == 0);
 }
 
 static bool covers(const struct relation *target, const struct unique_index *index, const struct rule *rule,
@@ -506,7 +507,7 @@ static struct rule_spec *expand(struct map *map, struct map_issues *issues, size
 {
     size_t copies, mirrors;
     const struct rule_spec *copied = map_expand_copies(map, map->source, map->target, issues, &copies);
-    const struct rule_spec *mirrored = map_expand_mirrors(map, map->source, issues, &mirrors);
+    const struct rule_spec *mirrored = map_expand_mirrors(map, issues, &mirrors);
     struct rule_spec *specs = arena_zalloc(&map->bound, copies + mirrors + 1, sizeof *specs);
     memcpy(specs, copied, copies * sizeof *specs);
     memcpy(specs + copies, mirrored, mirrors * sizeof *specs);

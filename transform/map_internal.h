@@ -261,9 +261,9 @@ struct rule_spec *map_expand_copies(struct map *map, const struct catalog *sourc
 /* --- map_mirror.c --- */
 void map_load_mirrors(struct loader *l, const struct yaml_node *node);
 void map_load_views(struct loader *l, const struct yaml_node *node);
-/* One spec for each mirror, made from the source's catalogue; none without one. */
-struct rule_spec *map_expand_mirrors(struct map *map, const struct catalog *source, struct map_issues *issues,
-                                     size_t *ret_count);
+/* One spec for each mirror, made from the source's catalogue; none without one. One that stands on the target and is
+ * to have all columns keeps those that it has. */
+struct rule_spec *map_expand_mirrors(struct map *map, struct map_issues *issues, size_t *ret_count);
 /* The relation that a mirror's rule writes, in the `bound` arena. */
 const struct relation *map_mirror_relation(struct map *map, const struct rule *rule, const struct relation *source);
 

@@ -505,7 +505,7 @@ static void add_schema(const char **schemas, size_t *count, const char *schema)
 
 static void collect_schemas(struct map *map)
 {
-    size_t most = map->spec_count + map->copy_count + map->mirror_count + map->derive_count + 1;
+    size_t most = map->spec_count + map->copy_count + map->mirror_count + map->derive_count + 2;
     map->source_schemas = arena_zalloc(&map->arena, most, sizeof *map->source_schemas);
     map->target_schemas = arena_zalloc(&map->arena, most, sizeof *map->target_schemas);
     for (size_t i = 0; i < map->spec_count; i++) {
@@ -518,6 +518,8 @@ static void collect_schemas(struct map *map)
     }
     for (size_t i = 0; i < map->mirror_count; i++)
         add_schema(map->source_schemas, &map->source_schema_count, map->mirrors[i].schema);
+    if (map->mirror_count > 0)
+        add_schema(map->target_schemas, &map->target_schema_count, map->mirror_schema);
     for (size_t i = 0; i < map->derive_count; i++)
         add_schema(map->target_schemas, &map->target_schema_count, map->derives[i].to_schema);
 }

@@ -81,7 +81,8 @@ static void load_mirror(struct loader *l, const struct yaml_node *key, const str
     static const char *const words[] = {"columns", "index", "where", "name", "truncate"};
     struct map *map = l->map;
     struct mirror_spec *mirror = &map->mirrors[map->mirror_count];
-    *mirror = (struct mirror_spec){.node = node};
+    /* A copy is to be what its source is: empty, too. */
+    *mirror = (struct mirror_spec){.node = node, .on_truncate = TRUNCATE_ROWS};
     if (!map_table_of(l, key, map->source_schema, &mirror->schema, &mirror->table))
         return;
     mirror->name = mirror->table;
@@ -90,7 +91,7 @@ static void load_mirror(struct loader *l, const struct yaml_node *key, const str
         return;
     const struct yaml_node *name = yaml_get(node, "name");
     const struct yaml_node *columns = yaml_get(node, "columns"), *index = yaml_get(node, "index");
-    const struct yaml_node *where = yaml_get(node, "where");
+    const struct yaml_node *where = yaml_get(node, "where"), *truncate = yaml_get(node, "truncate");
     const char *given = name ? map_scalar_text(l, name, "a table's name") : NULL;
     mirror->name = given ? given : mirror->table;
     if (columns)
@@ -99,7 +100,8 @@ static void load_mirror(struct loader *l, const struct yaml_node *key, const str
         load_indexes(l, mirror, index);
     if (where)
         load_where(l, mirror, where);
-    mirror->on_truncate = map_truncate_of(l, yaml_get(node, "truncate"));
+    if (truncate)
+        mirror->on_truncate = map_truncate_of(l, truncate);
 }
 
 void map_load_mirrors(struct loader *l, const struct yaml_node *node)
@@ -163,7 +165,20 @@ static void add_column(struct map *map, struct rule_spec *spec, const struct yam
         (struct column_spec){.name = name, .node = node, .value = expr_column(map->pool, name), .key = key};
 }
 
-static void add_columns(struct map *map, struct rule_spec *spec, const struct relation *source)
+/* A column that came to the source after the mirror was made: the rows that are there already lack its values. */
+static bool came_later(const struct relation *standing, const struct mirror_spec *mirror, const char *name,
+                       struct map_issues *issues)
+{
+    if (!standing || relation_column(standing, name) >= 0)
+        return false;
+    issue_warning(issues, mirror->node, "the mirror was made without the column \"%s\" of %s.%s; it stays without it",
+                  name, mirror->schema, mirror->table);
+    return true;
+}
+
+/* `standing`: the mirror as it stands on the target; NULL where it is not there, or not known. */
+static void add_columns(struct map *map, struct rule_spec *spec, const struct relation *source,
+                        const struct relation *standing, struct map_issues *issues)
 {
     const struct mirror_spec *mirror = spec->mirror;
     for (size_t k = 0; k < source->key_count; k++)
@@ -171,7 +186,8 @@ static void add_columns(struct map *map, struct rule_spec *spec, const struct re
     for (size_t i = 0; i < mirror->column_count; i++)
         add_column(map, spec, mirror->columns_node, mirror->columns[i], false);
     for (size_t i = 0; mirror->column_count == 0 && i < source->column_count; i++)
-        if (!map_column_never(map, source->schema, source->name, source->columns[i].name))
+        if (!map_column_never(map, source->schema, source->name, source->columns[i].name) &&
+            !came_later(standing, mirror, source->columns[i].name, issues))
             add_column(map, spec, mirror->node, source->columns[i].name, false);
 }
 
@@ -189,10 +205,10 @@ static void check_index(const struct rule_spec *spec, const char *index, struct 
     }
 }
 
-static void expand(struct map *map, const struct mirror_spec *mirror, const struct catalog *source,
-                   struct rule_spec *spec, struct map_issues *issues)
+static void expand(struct map *map, const struct mirror_spec *mirror, struct rule_spec *spec, struct map_issues *issues)
 {
-    const struct relation *relation = catalog_find(source, mirror->schema, mirror->table);
+    const struct relation *relation = catalog_find(map->source, mirror->schema, mirror->table);
+    const struct relation *standing = map->target ? catalog_find(map->target, map->mirror_schema, mirror->name) : NULL;
     *spec = (struct rule_spec){.node = mirror->node,
                                .from_node = mirror->node,
                                .to_node = mirror->node,
@@ -209,18 +225,22 @@ static void expand(struct map *map, const struct mirror_spec *mirror, const stru
         return;
     spec->columns = arena_zalloc(&map->bound, relation->column_count + relation->key_count + mirror->column_count + 1,
                                  sizeof *spec->columns);
-    add_columns(map, spec, relation);
+    add_columns(map, spec, relation, standing, issues);
     for (size_t i = 0; i < mirror->index_count; i++)
         check_index(spec, mirror->indexes[i], issues);
 }
 
-struct rule_spec *map_expand_mirrors(struct map *map, const struct catalog *source, struct map_issues *issues,
-                                     size_t *ret_count)
+bool map_has_mirrors(const struct map *map)
 {
-    *ret_count = source ? map->mirror_count : 0;
+    return map->mirror_count + map->view_count > 0;
+}
+
+struct rule_spec *map_expand_mirrors(struct map *map, struct map_issues *issues, size_t *ret_count)
+{
+    *ret_count = map->source ? map->mirror_count : 0;
     struct rule_spec *specs = arena_zalloc(&map->bound, *ret_count + 1, sizeof *specs);
     for (size_t i = 0; i < *ret_count; i++)
-        expand(map, &map->mirrors[i], source, &specs[i], issues);
+        expand(map, &map->mirrors[i], &specs[i], issues);
     return specs;
 }
 
@@ -286,14 +306,8 @@ static bool is_everywhere(const char *type)
     return is_one_of(type, types, COUNT(types));
 }
 
-/* "numeric(12,2)[]" -> "numeric[]", "timestamp(3) with time zone" -> "timestamp with time zone". */
-static char *without_length(struct arena *arena, const char *type)
-{
-    const char *open = strchr(type, '('), *close = open ? strchr(open, ')') : NULL;
-    return close ? arena_printf(arena, "%.*s%s", (int)(open - type), type, close + 1) : arena_strdup(arena, type);
-}
-
-/* Built-in types stay, a domain becomes its base type, the rest becomes text; arrays likewise. */
+/* Built-in types stay, but for their length: what the source takes, now or once a column was widened, is taken here
+ * too. A domain becomes its base type, the rest becomes text; arrays likewise. */
 static void mirror_type(struct arena *arena, const struct column *source, struct column *column)
 {
     char *element = arena_strdup(arena, source->base_type);
@@ -308,10 +322,14 @@ static void mirror_type(struct arena *arena, const struct column *source, struct
         column->toastable = true;
         return;
     }
-    bool domain = strcmp(without_length(arena, source->type), source->base_type) != 0;
-    column->base_type = source->base_type;
-    column->type = domain ? source->base_type : source->type;
-    column->type_oid = domain ? 0 : source->type_oid;
+    /* These two mean length 1 where they stand alone. */
+    column->type = column->base_type = source->base_type;
+    if (strcmp(element, "character") == 0)
+        column->type = arena_strdup(arena, array ? "bpchar[]" : "bpchar");
+    else if (strcmp(element, "bit") == 0)
+        column->type = column->base_type = arena_strdup(arena, array ? "bit varying[]" : "bit varying");
+    if (strcmp(source->type, source->base_type) != 0)
+        column->type_oid = 0;
 }
 
 static void put_columns(struct map *map, struct relation *relation, const struct rule *rule,

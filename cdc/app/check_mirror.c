@@ -98,7 +98,7 @@ static void check_names(struct check *check, const char *schema)
 void check_mirrors(struct check *check)
 {
     const struct map *map = check->mapping.map;
-    if (!map || !mapping_has_mirrors(map) || !check->report || !check->report->initialised)
+    if (!map || !map_has_mirrors(map) || !check->report || !check->report->initialised)
         return;
     const char *schema = map_mirror_schema(map);
     if (!check_schema(check, schema))

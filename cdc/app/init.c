@@ -145,7 +145,7 @@ static void put_sql(struct init *init)
     schema_put_tables(&init->tables);
     put_role(init);
     schema_put_roles(&init->roles, &options);
-    if (mapping_has_mirrors(init->mapping.map))
+    if (map_has_mirrors(init->mapping.map))
         mirror_put_schema(&init->roles, map_mirror_schema(init->mapping.map), settings->target_role);
     put_membership(init);
 }

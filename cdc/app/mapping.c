@@ -35,16 +35,6 @@ void mapping_done(struct mapping *mapping)
     map_issues_free(&mapping->issues);
 }
 
-bool mapping_has_mirrors(const struct map *map)
-{
-    size_t views;
-    (void)map_views(map, &views);
-    for (size_t i = 0; i < map_rule_count(map); i++)
-        if (map_rule(map, i)->mirror)
-            return true;
-    return views > 0;
-}
-
 void mapping_put_issues(struct json *json, const struct mapping *mapping)
 {
     json_open(json, "issues", '[');

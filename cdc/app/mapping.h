@@ -3,7 +3,6 @@
 #define PGREKEY_APP_MAPPING_H
 
 #include <libpq-fe.h>
-#include <stdbool.h>
 
 #include "cdc/app/cli.h"
 #include "cdc/app/json.h"
@@ -22,9 +21,6 @@ int mapping_load(struct mapping *mapping, const char *path, const char *skip, st
  * server's. */
 int mapping_bind(struct mapping *mapping, PGconn *source, PGconn *target, struct err *reterr) MUST_CHECK;
 void mapping_done(struct mapping *mapping);
-
-/* Does anything of it stand in the side schema? */
-bool mapping_has_mirrors(const struct map *map);
 
 /* "issues": [ … ] */
 void mapping_put_issues(struct json *json, const struct mapping *mapping);

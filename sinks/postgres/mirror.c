@@ -61,14 +61,6 @@ static bool is_wanted_table(const struct making *m, const char *name)
     return false;
 }
 
-static bool has_mirrors(const struct making *m)
-{
-    for (size_t i = 0; i < map_rule_count(m->map); i++)
-        if (map_rule(m->map, i)->mirror)
-            return true;
-    return m->view_count > 0;
-}
-
 /* --- looking --- */
 
 static int look_at_schema(struct making *m, struct err *reterr)
@@ -92,7 +84,7 @@ static int look(struct making *m, struct err *reterr)
 {
     if (session_query(m->s, DOING, KNOWN_SQL, 1, &m->schema, &m->known, reterr))
         return -1;
-    if (!has_mirrors(m) && PQntuples(m->known) == 0)
+    if (!map_has_mirrors(m->map) && PQntuples(m->known) == 0)
         return 0;
     return pg_read_catalog(m->s->conn, SIDE, &m->schema, 1, &m->found, reterr);
 }
@@ -452,8 +444,8 @@ int mirror_make(struct pgsink *s, enum mirror_policy policy, bool *reshaped, str
 
     m.schema = map_mirror_schema(m.map);
     m.views = map_views(m.map, &m.view_count);
-    failed = (has_mirrors(&m) && look_at_schema(&m, reterr)) || look(&m, reterr) || (m.found && make_all(&m, reterr)) ||
-             (m.begun && session_commit(s, reterr));
+    failed = (map_has_mirrors(m.map) && look_at_schema(&m, reterr)) || look(&m, reterr) ||
+             (m.found && make_all(&m, reterr)) || (m.begun && session_commit(s, reterr));
     if (failed && m.begun)
         session_rollback(s);
     PQclear(m.known);

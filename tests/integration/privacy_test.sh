@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A marker in every column of every type that can hold one, every class of error, and then a search: all that pgrekey
+# A marker in every column of every type, mirrored too, every class of error, and then a search: all that pgrekey
 # says (but `quarantine show`) and the target server's log hold no value. The same under four roles:
 #
 #   made      logs in as the role that `init --login` made         the server logs all it can: nothing appears
@@ -103,6 +103,9 @@ $(for each in $COLUMNS_ALIKE; do echo "      $each: $each"; done)
       s_jsonb: s_jsonb
   - {from: keyed, to: keyed, key: {id: {uuid: keyed, of: k}}, columns: {k: k, t: t}}
   - {from: slow, to: slow, key: {id: {uuid: slow, of: id}}, columns: {t: t}}
+mirrors: {thing: {where: "code <> 7"}, keyed: , owner: {index: t}}
+views:
+  things: select t.id, o.t from thing t join owner o on o.id = t.owner_id
 YAML
 
 # target_tables DATABASE: the tables, and a trigger that refuses rows in every way a trigger can.

@@ -336,7 +336,7 @@ static void fingerprint_follows_mirrors_and_views(void **state)
         "mirrors: {jaw: {columns: [id, side], index: side}}",
         "mirrors: {jaw: {columns: [id, side], where: side > 0}}",
         "mirrors: {jaw: {columns: [id, side], name: jaws}}",
-        "mirrors: {jaw: {columns: [id, side], truncate: rows}}",
+        "mirrors: {jaw: {columns: [id, side], truncate: pause}}",
         "mirror_schema: elsewhere\nmirrors: {jaw: {columns: [id, side]}}",
         "mirrors: {jaw: {columns: [id, side]}}\nviews: {v: select 1}",
         "mirrors: {jaw: {columns: [id, side]}}\nviews: {v: select 2}",
