@@ -1,8 +1,10 @@
 /* What the mapping means, as one canonical text, and a digest of it.
  *
  * The text is made of the specs, not of the file: comments, order of rules and columns, and spelling leave it as it
- * is; params stand in it by value. Rules that `copy:` stands for are not expanded, so a new table on either side
- * does not change it.
+ * is; params stand in it by value. SQL stands in it as written. Rules that `copy:` and `mirrors:` stand for are not
+ * expanded, so a new table on either side does not change it; the digest of one step is made of the expanded rule, so
+ * a new column changes that. Words that came later stand in the text only where the file uses them: an older file has
+ * the digest that it had.
  *
  * The digest is two name-based UUIDs of the text (SHA-1, two namespaces) printed one after the other: 244 bits that
  * vary. It guards against mistakes, not against an adversary, who could as well change the program; so SHA-1 from
@@ -51,8 +53,11 @@ static void put_column(struct buf *out, const struct column_spec *column)
 {
     put_word(out, column->key ? "key" : "column", column->name);
     put_word(out, "entity", column->entity);
-    buf_printf(out, " owned=%d conditional=%d once=%d required=%d value=", column->owned, column->conditional,
-               column->once, (int)column->required);
+    buf_printf(out, " owned=%d conditional=%d once=%d required=%d", column->owned, column->conditional, column->once,
+               (int)column->required);
+    if (column->second_pass)
+        buf_puts(out, " second_pass=1");
+    buf_puts(out, " value=");
     expr_print(column->value, out);
     buf_putc(out, '\n');
 }
@@ -77,6 +82,14 @@ static void put_columns(struct buf *out, const struct rule_spec *spec, bool keys
     free(columns);
 }
 
+static void put_adopt(struct buf *out, const struct adopt *adopt)
+{
+    for (size_t i = 0; i < adopt->column_count; i++)
+        put_word(out, "adopt", adopt->columns[i]);
+    if (adopt->by == ADOPT_SQL)
+        put_word(out, "adopt_sql", adopt->sql);
+}
+
 static void put_identity(struct buf *out, const struct rule_spec *spec)
 {
     buf_puts(out, "rule");
@@ -87,18 +100,24 @@ static void put_identity(struct buf *out, const struct rule_spec *spec)
     put_word(out, "name", spec->name);
     for (size_t i = 0; i < spec->identity_count; i++)
         put_word(out, "identity", spec->identity[i]);
+    put_adopt(out, &spec->adopt);
     buf_putc(out, '\n');
     put_columns(out, spec, true);
+}
+
+static void put_set(struct buf *out, const struct rule_set *set, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        put_word(out, "set", set[i].column);
+        put_word(out, "to", set[i].text);
+    }
 }
 
 static void put_rest(struct buf *out, const struct rule_spec *spec)
 {
     put_columns(out, spec, false);
     buf_printf(out, "skip=%d delete=%d truncate=%d", spec->skip, (int)spec->on_delete, (int)spec->on_truncate);
-    for (size_t i = 0; i < spec->set_count; i++) {
-        put_word(out, "set", spec->set[i].column);
-        put_word(out, "to", spec->set[i].text);
-    }
+    put_set(out, spec->set, spec->set_count);
     buf_puts(out, " when=");
     if (spec->when)
         expr_print(spec->when, out);
@@ -155,10 +174,11 @@ static void put_copies(struct buf *out, const struct map *map)
     put_sorted(out, lines, map->copy_count);
 }
 
+/* --- mirrors and views --- */
+
 static void put_mirrors(struct buf *out, const struct map *map)
 {
-    char **lines = mem_zalloc(map->mirror_count + map->view_count + 1, sizeof *lines);
-    size_t count = 0;
+    char **lines = mem_zalloc(map->mirror_count + 1, sizeof *lines);
     for (size_t i = 0; i < map->mirror_count; i++) {
         const struct mirror_spec *mirror = &map->mirrors[i];
         struct buf line;
@@ -174,19 +194,129 @@ static void put_mirrors(struct buf *out, const struct map *map)
         if (mirror->when)
             expr_print(mirror->when, &line);
         buf_putc(&line, '\n');
-        lines[count++] = mem_strdup(buf_text(&line));
+        lines[i] = mem_strdup(buf_text(&line));
         buf_done(&line);
     }
+    put_sorted(out, lines, map->mirror_count);
+}
+
+static void put_view(struct buf *out, const struct mirror_view *view)
+{
+    put_word(out, "view", view->name);
+    put_word(out, "query", view->query);
+    buf_putc(out, '\n');
+}
+
+static void put_views(struct buf *out, const struct map *map)
+{
+    char **lines = mem_zalloc(map->view_count + 1, sizeof *lines);
     for (size_t i = 0; i < map->view_count; i++) {
         struct buf line;
         buf_init(&line, TEXT_MAX_BYTES);
-        put_word(&line, "view", map->views[i].name);
-        put_word(&line, "query", map->views[i].query);
-        buf_putc(&line, '\n');
-        lines[count++] = mem_strdup(buf_text(&line));
+        put_view(&line, &map->views[i]);
+        lines[i] = mem_strdup(buf_text(&line));
         buf_done(&line);
     }
-    put_sorted(out, lines, count);
+    put_sorted(out, lines, map->view_count);
+}
+
+/* --- derivations --- */
+
+static void put_derived_identity(struct buf *out, const struct derive_spec *spec)
+{
+    buf_puts(out, spec->owns_rows ? "derive" : "derive columns");
+    put_word(out, "to", spec->to_schema);
+    put_word(out, "table", spec->to_table);
+    put_word(out, "name", spec->name);
+    put_adopt(out, &spec->adopt);
+    buf_putc(out, '\n');
+    for (size_t i = 0; i < spec->key_count; i++) {
+        put_word(out, "key", spec->keys[i].column);
+        put_word(out, "entity", spec->keys[i].entity);
+        buf_printf(out, " reference=%d", spec->keys[i].reference);
+        for (size_t p = 0; p < spec->keys[i].part_count; p++)
+            put_word(out, "of", spec->keys[i].parts[p]);
+        buf_putc(out, '\n');
+    }
+}
+
+static void put_derived_columns(struct buf *out, const struct derive_spec *spec)
+{
+    char **lines = mem_zalloc(spec->column_count + 1, sizeof *lines);
+    for (size_t i = 0; i < spec->column_count; i++) {
+        const struct derive_column_spec *column = &spec->columns[i];
+        struct buf line;
+        buf_init(&line, TEXT_MAX_BYTES);
+        put_word(&line, "column", column->name);
+        put_word(&line, "entity", column->entity);
+        buf_printf(&line, " once=%d merge=%d second_pass=%d required=%d\n", column->once, column->merge,
+                   column->second_pass, (int)column->required);
+        lines[i] = mem_strdup(buf_text(&line));
+        buf_done(&line);
+    }
+    buf_printf(out, "named=%d\n", spec->columns_named);
+    put_sorted(out, lines, spec->column_count);
+}
+
+static void put_inputs(struct buf *out, const struct derive_spec *spec)
+{
+    char **lines = mem_zalloc(spec->input_count + 1, sizeof *lines);
+    for (size_t i = 0; i < spec->input_count; i++) {
+        const struct derive_input_spec *input = &spec->inputs[i];
+        struct buf line;
+        buf_init(&line, TEXT_MAX_BYTES);
+        put_word(&line, "touched", input->text);
+        for (size_t c = 0; c < input->column_count; c++)
+            put_word(&line, "column", input->columns[c]);
+        put_word(&line, "keys", input->keys);
+        buf_putc(&line, '\n');
+        lines[i] = mem_strdup(buf_text(&line));
+        buf_done(&line);
+    }
+    put_sorted(out, lines, spec->input_count);
+}
+
+static void put_derived_rest(struct buf *out, const struct derive_spec *spec)
+{
+    put_derived_columns(out, spec);
+    put_inputs(out, spec);
+    put_word(out, "query", spec->query);
+    put_word(out, "reject", spec->reject_when);
+    put_word(out, "category", spec->reject_category);
+    buf_printf(out, " gone=%d skip=%d", (int)spec->gone, spec->skip);
+    put_set(out, spec->set, spec->set_count);
+    buf_putc(out, '\n');
+}
+
+static void put_derivations(struct buf *out, const struct map *map, bool whole)
+{
+    char **lines = mem_zalloc(map->derive_count + 1, sizeof *lines);
+    for (size_t i = 0; i < map->derive_count; i++) {
+        struct buf line;
+        buf_init(&line, TEXT_MAX_BYTES);
+        put_derived_identity(&line, &map->derives[i]);
+        if (whole)
+            put_derived_rest(&line, &map->derives[i]);
+        lines[i] = mem_strdup(buf_text(&line));
+        buf_done(&line);
+    }
+    put_sorted(out, lines, map->derive_count);
+}
+
+/* The views that the derivation's SQL reads, in the order of the map. */
+static void put_read_views(struct buf *out, const struct map *map, const struct derive_spec *spec)
+{
+    struct arena arena;
+    bool *read = mem_zalloc(map->view_count + 1, sizeof *read);
+    arena_init(&arena, 0);
+    map_sql_views(map, &arena, spec->query, read);
+    for (size_t i = 0; i < spec->input_count; i++)
+        map_sql_views(map, &arena, spec->inputs[i].keys, read);
+    for (size_t i = 0; i < map->view_count; i++)
+        if (read[i])
+            put_view(out, &map->views[i]);
+    arena_done(&arena);
+    free(read);
 }
 
 static void put_marks(struct buf *out, const struct marks *marks, const char *word)
@@ -212,11 +342,13 @@ static void put_map(struct buf *out, const struct map *map, bool whole)
     buf_printf(out, "pgrekey mapping 1 namespace=%s\n", ns);
     put_rules(out, map, whole);
     put_copies(out, map);
+    put_derivations(out, map, whole);
     if (!whole)
         return;
-    if (map->mirror_count) /* without one the text is what it was before there were mirrors */
+    if (map->mirror_count + map->view_count)
         put_word(out, "mirrors in", map_mirror_schema(map));
     put_mirrors(out, map);
+    put_views(out, map);
     put_marks(out, &map->never, "never");
     put_marks(out, &map->nonfinite, "nonfinite");
 }
@@ -229,6 +361,58 @@ void map_fingerprint(const struct map *map, char *ret_whole, char *ret_identity)
     digest(&text, ret_whole);
     buf_reset(&text);
     put_map(&text, map, false);
+    digest(&text, ret_identity);
+    buf_done(&text);
+}
+
+/* --- one step --- */
+
+static bool derives_uuid(const struct map *map, const struct map_step *step)
+{
+    if (step->kind == STEP_DERIVATION) {
+        const struct derive_spec *spec = &map->derives[step->index];
+        for (size_t i = 0; i < spec->key_count; i++)
+            if (spec->keys[i].entity)
+                return true;
+        return false;
+    }
+    const struct rule_spec *spec = map->rules[step->index]->program->spec;
+    for (size_t i = 0; i < spec->column_count; i++)
+        if (spec->columns[i].entity)
+            return true;
+    return false;
+}
+
+static void put_step(struct buf *out, const struct map *map, const struct map_step *step, bool whole)
+{
+    if (derives_uuid(map, step)) {
+        char ns[UUID_TEXT_LEN + 1];
+        uuid_format(&map->ns, ns);
+        put_word(out, "namespace", ns);
+    }
+    if (step->kind == STEP_DERIVATION) {
+        const struct derive_spec *spec = &map->derives[step->index];
+        put_derived_identity(out, spec);
+        if (whole) {
+            put_derived_rest(out, spec);
+            put_read_views(out, map, spec);
+        }
+        return;
+    }
+    const struct rule_spec *spec = map->rules[step->index]->program->spec;
+    put_identity(out, spec);
+    if (whole)
+        put_rest(out, spec);
+}
+
+void map_step_fingerprint(const struct map *map, const struct map_step *step, char *ret_whole, char *ret_identity)
+{
+    struct buf text;
+    buf_init(&text, TEXT_MAX_BYTES);
+    put_step(&text, map, step, true);
+    digest(&text, ret_whole);
+    buf_reset(&text);
+    put_step(&text, map, step, false);
     digest(&text, ret_identity);
     buf_done(&text);
 }

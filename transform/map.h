@@ -84,6 +84,15 @@ const struct map_step *map_steps(const struct map *map, size_t *ret_count);
 
 size_t map_derivation_count(const struct map *map);
 const struct derivation *map_derivation(const struct map *map, size_t index);
+/* What a derivation's query gives, once the target has described it: `names`, all columns of its result. Where the file
+ * does not name the derivation's columns (column_count 0), they are those of the result that the target's table has,
+ * but for the key's. Missing ones, owners of one column and whatever map_bind finds out of named columns are issues;
+ * -1 then. After a map_bind to a target, which forgets it. */
+int map_derivation_describe(struct map *map, size_t index, const char *const *names, size_t count,
+                            struct map_issues *issues, struct err *reterr) MUST_CHECK;
+/* Where the pieces of a derivation's SQL stand in the file, for what the target says of them: the line. */
+size_t map_derivation_query_line(const struct map *map, size_t index);
+size_t map_derivation_keys_line(const struct map *map, size_t index, size_t input);
 const struct mirror_view *map_views(const struct map *map, size_t *ret_count);
 /* Does the file have mirrors or views? Known without any binding. */
 bool map_has_mirrors(const struct map *map);
@@ -111,6 +120,10 @@ bool map_column_nonfinite(const struct map *map, const char *schema, const char 
  * identity fingerprint; any other change of a rule only the whole one. Text of FINGERPRINT_TEXT_MAX. */
 #define FINGERPRINT_TEXT_MAX 65
 void map_fingerprint(const struct map *map, char *ret_whole, char *ret_identity);
+/* The same of one step alone, as bound: what it makes of its rows (of a derivation, with the views that it reads), and
+ * what their identities hang on. A mirror's indexes and `accept_loss:` change no row and are left out. Another
+ * namespace changes every step that derives a UUID. */
+void map_step_fingerprint(const struct map *map, const struct map_step *step, char *ret_whole, char *ret_identity);
 
 /* One change -> one row for each rule of its table, in rule order, all in `arena`. Pure and thread-safe on
  * a bound map. Returns 0; or 1 where a rule needs a column that the change does not hold (unchanged, out of

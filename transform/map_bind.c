@@ -282,6 +282,10 @@ static void bind_target_column(struct binder *b, size_t i, struct rule_column *o
                     spec->name);
     if (column->reference && spec->required == REQUIRED_DEFAULT)
         out->required = target->not_null;
+    if (spec->second_pass && target->not_null)
+        issue_error(b->issues, spec->node,
+                    "\"%s\" must not be NULL on the target, so no second pass can fill it; drop that there",
+                    spec->name);
     if (column->reference && spec->required == REQUIRED_NO && target->not_null)
         issue_error(b->issues, spec->node, "\"%s\" must not be NULL on the target, so the reference is required",
                     spec->name);
@@ -392,6 +396,11 @@ static void bind_target(struct binder *b)
     for (size_t i = 0; i < b->rule->column_count; i++)
         bind_target_column(b, i, &columns[i]);
     b->rule->columns = columns;
+    for (size_t i = 0; i < b->rule->adopt.column_count; i++)
+        if (relation_column(b->target, b->rule->adopt.columns[i]) < 0)
+            issue_error(b->issues, b->spec->adopt_node, "%s.%s has no column \"%s\" on the target%s", b->target->schema,
+                        b->target->name, b->rule->adopt.columns[i],
+                        similar_column(b, b->target, b->rule->adopt.columns[i]));
     check_key_index(b);
     check_locator_index(b);
     check_set(b);
@@ -534,6 +543,8 @@ int map_bind(struct map *map, const struct catalog *source, const struct catalog
         if (b.target)
             check_required(&b);
     }
+    for (size_t i = 0; target && i < map->derivation_count; i++)
+        map_bind_derivation(map, map->derivations[i], issues);
     if (source) {
         check_marks(map, &map->never, false, issues);
         check_marks(map, &map->nonfinite, true, issues);

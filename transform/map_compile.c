@@ -241,6 +241,17 @@ static void check_pair(const struct rule *a, const struct rule *b, struct map_is
                     a->name, b->to_table);
 }
 
+static void check_adopt(const struct rule *rule, struct map_issues *issues)
+{
+    const struct rule_spec *spec = rule->program->spec;
+    size_t parts = 0;
+    for (size_t i = 0; i < spec->column_count; i++)
+        if (spec->columns[i].owned && spec->columns[i].entity)
+            parts = spec->columns[i].part_count;
+    if (rule->adopt.by != ADOPT_NONE)
+        map_check_adopt(&rule->adopt, spec->adopt_node, rule->entity, parts, issues);
+}
+
 /* --- the whole --- */
 
 void map_compile(struct map *map, struct rule_spec *extra, size_t extra_count, struct map_issues *issues)
@@ -262,9 +273,11 @@ void map_compile(struct map *map, struct rule_spec *extra, size_t extra_count, s
     check_owners(map, issues);
     for (size_t i = 0; i < count; i++) {
         find_parents(map, map->rules[i], issues);
+        check_adopt(map->rules[i], issues);
         for (size_t j = 0; j < i; j++)
             check_pair(map->rules[j], map->rules[i], issues);
     }
+    map_check_derivations(map, issues);
 }
 
 size_t map_rule_count(const struct map *map)

@@ -248,6 +248,9 @@ const char *map_table_label(struct arena *arena, const char *schema, const char 
 /* A reference to an entity that is left out for now finds nothing. */
 void map_warn_of_skipped_parents(const struct map *map, struct map_issues *issues);
 
+/* Do both write the same rows: are their keys made alike? */
+bool map_same_rows(const struct rule *rule, const struct derivation *derivation);
+
 /* --- map_order.c --- */
 /* Fills map->order; an issue where rules depend on each other in a circle. Looks at the target's foreign keys
  * where programs are bound. */
@@ -267,10 +270,46 @@ struct rule_spec *map_expand_mirrors(struct map *map, struct map_issues *issues,
 /* The relation that a mirror's rule writes, in the `bound` arena. */
 const struct relation *map_mirror_relation(struct map *map, const struct rule *rule, const struct relation *source);
 
+/* --- map_sql.c --- */
+struct sql_table {
+    const char *schema; /* NULL: named without one */
+    const char *table;
+};
+/* The tables that the SQL names, once each, names of views and of its own WITH among them. */
+size_t map_sql_tables(struct arena *arena, const char *sql, const struct sql_table **ret_tables);
+/* The same with their schemas, views of the mapping replaced by what they read. */
+size_t map_sql_reads(const struct map *map, struct arena *arena, const char *sql, const struct sql_table **ret_tables);
+/* Marks the views that it reads, also through others: read[i] of map->views[i]. */
+void map_sql_views(const struct map *map, struct arena *arena, const char *sql, bool *read);
+/* Does the word stand in the SQL as a name? */
+bool map_sql_names(struct arena *arena, const char *sql, const char *word);
+bool map_is_view(const struct map *map, const char *schema, const char *name);
+/* Puts the views in an order in which they can be made. */
+void map_sort_views(struct map *map, const struct yaml_node *node, struct map_issues *issues);
+
 /* --- map_derive.c --- */
 void map_load_derivations(struct loader *l, const struct yaml_node *node);
+
+/* --- map_derive_compile.c --- */
 /* Makes derivations of the file's specs, in the `bound` arena, and finds what their inputs are. After the rules. */
 void map_compile_derivations(struct map *map, struct map_issues *issues);
+/* Owners: of entities, of rows, of columns. After the rules have found their parents. */
+void map_check_derivations(struct map *map, struct map_issues *issues);
+/* One derivation's columns against those of all others, once its columns are known. */
+void map_check_derived_columns(struct map *map, const struct derivation *derivation, struct map_issues *issues);
+/* Tables that a query reads although no change of them leads to it: warnings. */
+void map_warn_of_unwatched(struct map *map, struct map_issues *issues);
+
+/* The name in the side schema of the mirror that is meant; NULL where none is. schema NULL: named without one. */
+const char *map_mirror_table(const struct map *map, const char *schema, const char *table);
+/* The rule that fills it; NULL before the source is known. */
+const struct rule *map_mirror_rule(const struct map *map, const char *name);
+/* parts: of the legacy key. entity NULL: the rows have none of their own. */
+void map_check_adopt(const struct adopt *adopt, const struct yaml_node *node, const char *entity, size_t parts,
+                     struct map_issues *issues);
+
+/* --- map_derive_bind.c --- */
+void map_bind_derivation(struct map *map, struct derivation *derivation, struct map_issues *issues);
 
 /* --- map_types.c --- */
 /* Can the column's value stand in the target column? Errors where it never can, warnings where it may not. */

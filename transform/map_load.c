@@ -13,8 +13,9 @@
 static const char *const top_words[] = {"namespace", "params",        "never",         "nonfinite",
                                         "rows",      "copy",          "mirrors",       "views",
                                         "derive",    "mirror_schema", "source_schema", "target_schema"};
-static const char *const rule_words[] = {"name",     "from", "to",       "key",       "when",    "skip",       "delete",
-                                         "truncate", "once", "identity", "nonfinite", "columns", "accept_loss"};
+static const char *const rule_words[] = {"name",      "from",    "to",          "key",        "when",
+                                         "skip",      "delete",  "truncate",    "once",       "identity",
+                                         "nonfinite", "columns", "accept_loss", "second_pass"};
 
 /* --- tables --- */
 
@@ -200,6 +201,22 @@ static void load_once(struct loader *l, struct rule_spec *spec, const struct yam
     }
 }
 
+static void load_second_pass(struct loader *l, struct rule_spec *spec, const struct yaml_node *node)
+{
+    size_t count = 0;
+    const char **names = node ? map_text_list(l, node, "a target column's name", &count) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct column_spec *column = need_column(l, spec, node, names[i]);
+        if (!column)
+            continue;
+        column->second_pass = true;
+        if (!column->entity || column->key)
+            issue_error(l->issues, node, "\"%s\" is no reference; only those can be filled by a second pass", names[i]);
+        else if (column->required == REQUIRED_YES)
+            issue_error(l->issues, node, "\"%s\" is a required reference, which no second pass can fill", names[i]);
+    }
+}
+
 /* A plain copy of that source column? */
 static bool copies(const struct column_spec *column, const char **ret_source)
 {
@@ -374,6 +391,7 @@ static void load_rule(struct loader *l, const struct yaml_node *node, struct rul
         spec->when = map_condition(l, spec->when_node);
     spec->skip = map_bool_of(l, yaml_get(node, "skip"), false);
     load_once(l, spec, yaml_get(node, "once"));
+    load_second_pass(l, spec, yaml_get(node, "second_pass"));
     load_identity(l, spec, spec->identity_node);
     load_delete(l, spec, yaml_get(node, "delete"));
     spec->on_truncate = map_truncate_of(l, yaml_get(node, "truncate"));
@@ -573,6 +591,7 @@ static void load_all(struct loader *l)
     if (!map_issues_have_errors(l->issues))
         map_sort(l->map, l->issues);
     map_warn_of_skipped_parents(l->map, l->issues);
+    map_warn_of_unwatched(l->map, l->issues);
 }
 
 static int load_failed(const char *path, const struct map_issues *issues, struct err *reterr)

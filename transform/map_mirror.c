@@ -11,6 +11,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MIRRORS_MAX 5000
+#define VIEWS_MAX 500
 
 /* --- the file --- */
 
@@ -137,8 +138,8 @@ void map_load_views(struct loader *l, const struct yaml_node *node)
     struct map *map = l->map;
     if (!node || yaml_is_null(node))
         return;
-    if (node->kind != YAML_MAP || node->count > MIRRORS_MAX) {
-        issue_error(l->issues, node, "a mapping name: query must stand here");
+    if (node->kind != YAML_MAP || node->count > VIEWS_MAX) {
+        issue_error(l->issues, node, "a mapping name: query must stand here, of up to %d views", VIEWS_MAX);
         return;
     }
     map->views = arena_zalloc(&map->arena, node->count + 1, sizeof *map->views);
@@ -151,6 +152,7 @@ void map_load_views(struct loader *l, const struct yaml_node *node)
         if (query)
             map->views[map->view_count++] = (struct mirror_view){name, query, node->items[i]->line};
     }
+    map_sort_views(map, node, l->issues);
 }
 
 /* --- rules --- */

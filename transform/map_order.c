@@ -117,6 +117,37 @@ static void add_input(const struct map *map, const struct edges *edges, size_t c
             add_edge(edges, child, edges->rules + i);
 }
 
+/* Tables of its query, and of `reads:`, that are no inputs: their rows must be there all the same. */
+static void add_read(const struct map *map, const struct edges *edges, size_t child,
+                     const struct derivation *derivation, const char *schema, const char *table)
+{
+    struct derivation_input input = {.schema = schema, .table = table};
+    if (map_same_table(schema, table, derivation->to_schema, derivation->to_table))
+        return;
+    for (size_t i = 0; i < derivation->input_count; i++)
+        if (map_same_table(derivation->inputs[i].schema, derivation->inputs[i].table, schema, table))
+            return;
+    add_input(map, edges, child, &input);
+}
+
+static void add_reads(struct map *map, const struct edges *edges, size_t child, const struct derivation *derivation)
+{
+    const struct derive_spec *spec = &map->derives[derivation->index];
+    const struct sql_table *tables;
+    for (size_t i = 0; i <= derivation->input_count; i++) {
+        const char *sql = i < derivation->input_count ? derivation->inputs[i].keys : derivation->query;
+        size_t count = map_sql_reads(map, &map->bound, sql, &tables);
+        for (size_t t = 0; t < count; t++)
+            add_read(map, edges, child, derivation, tables[t].schema, tables[t].table);
+    }
+    for (size_t i = 0; i < spec->read_count; i++) {
+        const struct derive_input_spec *read = &spec->reads[i];
+        const char *mirror = map_mirror_table(map, read->schema, read->table);
+        const char *schema = mirror ? map->mirror_schema : read->schema ? read->schema : map->target_schema;
+        add_read(map, edges, child, derivation, schema, mirror ? mirror : read->table);
+    }
+}
+
 static bool derives_any(const struct map *map, const struct derivation *derivation, const struct relation *target,
                         const struct foreign_key *fk)
 {
@@ -138,7 +169,7 @@ static bool derives_any(const struct map *map, const struct derivation *derivati
     return false;
 }
 
-static void add_derivation(const struct map *map, const struct edges *edges, const struct derivation *derivation)
+static void add_derivation(struct map *map, const struct edges *edges, const struct derivation *derivation)
 {
     const struct derive_spec *spec = &map->derives[derivation->index];
     size_t child = edges->rules + (size_t)derivation->index;
@@ -146,6 +177,7 @@ static void add_derivation(const struct map *map, const struct edges *edges, con
         map->target ? catalog_find(map->target, derivation->to_schema, derivation->to_table) : NULL;
     for (size_t i = 0; i < derivation->input_count; i++)
         add_input(map, edges, child, &derivation->inputs[i]);
+    add_reads(map, edges, child, derivation);
     for (size_t i = 0; i < derivation->key_count; i++)
         if (derivation->keys[i].reference || !derivation->owns_rows)
             add_owners(map, edges, child, derivation->keys[i].entity);
