@@ -12,7 +12,8 @@ import json
 
 CAPABILITIES = {
     "parking": False,  # parents that go, or come late, under living children; optional and self references filled later
-    "shared_target": True,  # two rules that write one target table
+    "mirrors": True,
+    "ranges": True,  # a table that a snapshot reads in several ranges
     "truncate": True,
     "unique": True,  # unique values that only the target insists on
     "nonfinite": True,
@@ -48,7 +49,7 @@ class Ref:
 class Table:
     def __init__(self, name):
         self.name, self.key, self.columns, self.refs = name, [], [], []
-        self.rules = []
+        self.rules, self.mirrors = [], []
 
     def sql(self):
         return quoted(self.name)
@@ -109,7 +110,7 @@ class Rule:
     def columns(self):
         return self.key + self.values
 
-    def yaml(self, nonfinite):
+    def yaml(self):
         out = ["  - name: %s" % json.dumps(self.name), "    from: %s" % json.dumps(self.table.name, ensure_ascii=False),
                "    to: %s" % self.to]
         if self.when:
@@ -126,12 +127,36 @@ class Rule:
         once = [v.name for v in self.values if v.once]
         if once:
             out.append("    once: [%s]" % ", ".join(once))
-        if nonfinite:
-            out.append("    nonfinite: [%s]" % ", ".join(json.dumps(n, ensure_ascii=False) for n in nonfinite))
         if self.values:
             out.append("    columns:")
             out += ["      %s: %s" % (v.name, v.yaml) for v in self.values]
         return "\n".join(out)
+
+
+class Mirror(Rule):
+    """A rule whose target is a table of the engine's own. Nothing that a source column holds may fail here."""
+
+    def __init__(self, table, name, columns, index, when):
+        super().__init__("%s->pgrekey_mirror.%s" % (table.name, name), table, "pgrekey_mirror." + quoted(name))
+        self.mirror, self.index, self.when, self.chosen = name, index, when, columns
+        value = lambda c, key: Value(quoted(c.name), c.type, "", quoted(c.name), notnull=key,
+                                     unmarked=c if c.kind == "float" and c.null else False)
+        self.key = [value(c, True) for c in table.key]
+        self.values = [value(c, False) for c in columns or table.all() if c not in table.key]
+
+    def yaml(self):
+        words = []
+        if self.mirror != self.table.name:
+            words.append("name: %s" % json.dumps(self.mirror))
+        if self.chosen:
+            words.append("columns: %s" % json.dumps([c.name for c in self.chosen], ensure_ascii=False))
+        if self.index:
+            words.append("index: %s" % json.dumps([c.name for c in self.index], ensure_ascii=False))
+        if self.when:
+            words.append("where: %s" % json.dumps(self.when, ensure_ascii=False))
+        if self.truncate:
+            words.append("truncate: rows")
+        return "  %s: {%s}" % (json.dumps(self.table.name, ensure_ascii=False), ", ".join(words))
 
 
 def uuid_sql(entity, columns):
@@ -203,11 +228,15 @@ class Estate:
                 continue
             for n in range(2 if self.chance(0.3) else 1):
                 self.make_rule(table, n)
+        if CAPABILITIES["mirrors"]:
+            for table in self.tables:
+                if self.chance(0.35):
+                    self.make_mirror(table)
         for table in self.tables:
             # All rules of a table agree, for one that pauses is enough to pause.
             if CAPABILITIES["truncate"] and self.chance(0.6):
                 if not table.referrers(self.tables) and all(r.delete == "row" for r in table.rules):
-                    for rule in table.rules:
+                    for rule in table.rules + table.mirrors:
                         rule.truncate = True
         self.marks()
 
@@ -215,10 +244,20 @@ class Estate:
         for table in self.tables:
             marked = [c.name for c in table.columns if c.kind == "float" and c.null and self.chance(0.7)]
             self.nonfinite[table.name] = marked
-            for rule in table.rules:
+            for rule in table.rules + table.mirrors:
                 for value in rule.values:
                     if value.unmarked and value.unmarked.name in marked:
                         value.unmarked = False
+
+    def make_mirror(self, table):
+        others = [c for c in table.all() if c not in table.key]
+        columns = self.rng.sample(others, self.rng.randint(1, len(others))) if self.chance(0.6) else None
+        there = table.key + (columns or others)
+        index = [c for c in there if c.kind != "long" and self.chance(0.2)]
+        name = table.name if self.chance(0.8) else "m%d" % len(self.rules)
+        mirror = Mirror(table, name, columns, index, self.condition(table) if self.chance(0.3) else None)
+        table.mirrors.append(mirror)
+        self.rules.append(mirror)
 
     def make_rule(self, table, n):
         index = len(self.rules)
@@ -387,6 +426,8 @@ class Estate:
     def target_ddl(self):
         text = ""
         for rule in self.rules:
+            if isinstance(rule, Mirror):
+                continue
             lines = []
             for v in rule.columns():
                 line = "    %s %s%s" % (v.name, v.type, " NOT NULL" if v.notnull else "")
@@ -401,5 +442,12 @@ class Estate:
         return text
 
     def mapping(self):
-        rules = [r.yaml(self.nonfinite.get(r.table.name)) for r in self.rng.sample(self.rules, len(self.rules))]
-        return "namespace: %s\nrows:\n%s\n" % (NAMESPACE, "\n".join(rules))
+        """The order in the file is not the order of the tables: that is found."""
+        rules = self.rng.sample(self.rules, len(self.rules))
+        text = "namespace: %s\n" % NAMESPACE
+        marked = {name: columns for name, columns in self.nonfinite.items() if columns}
+        if marked:
+            text += "nonfinite: %s\n" % json.dumps(marked, ensure_ascii=False)
+        text += "rows:\n%s\n" % "\n".join(r.yaml() for r in rules if not isinstance(r, Mirror))
+        mirrors = [r.yaml() for r in rules if isinstance(r, Mirror)]
+        return text + ("mirrors:\n%s\n" % "\n".join(mirrors) if mirrors else "")

@@ -2,8 +2,8 @@
 
 import os
 import shutil
+import signal
 import subprocess
-import threading
 import time
 
 from servers import environment
@@ -57,7 +57,7 @@ class Engine:
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise Trouble("the engine did not end within 30 s of SIGTERM") from None
-            if code not in HEADLESS:
+            if code not in HEADLESS and code != -signal.SIGTERM:  # it came before the engine had its handler
                 raise Trouble("stopped, the engine ended with exit code %d" % code)
         self.process = None
 

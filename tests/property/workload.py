@@ -199,7 +199,7 @@ class Workload:
         return ["DELETE FROM %s WHERE ascii(md5(%s::text)) %% 2 = %d" % (table.sql(), quoted(table.key[0].name), self.rng.randint(0, 1))]
 
     def truncate(self, table):
-        if not table.rules or not all(r.truncate for r in table.rules):
+        if not table.rules or not all(r.truncate for r in table.rules + table.mirrors):
             return [self.update(table)]
         return ["TRUNCATE %s" % table.sql(), *[self.insert(table) for _ in range(self.rng.randint(0, 3))]]
 
@@ -245,7 +245,25 @@ class Workload:
         out = []
         for table in self.tables:
             out += [self.guarded([self.insert(table)]) for _ in range(self.rng.randint(0, self.estate.span))]
+        if CAPABILITIES["ranges"] and self.chance(0.25):
+            out.append(self.many())
         return out
+
+    def many(self):
+        """So many rows of one table that its snapshot is read in several ranges."""
+        table = self.rng.choice(self.tables)
+        chosen = [c for c in table.columns if c.kind not in ("seat", "mail")]
+        values = ["%s::%s" % ("'n' || g" if c.kind == "key_text" else "g", c.type) for c in table.key]
+        for ref in table.refs:
+            values += ["%s::%s" % (v, c.type) for v, c in zip(self.reference(table, ref), ref.columns)]
+        values += ["%s::%s" % ("repeat(md5(g::text), g % 90)" if c.kind == "long" else self.literal(c), c.type) for c in chosen]
+        columns = table.key + [c for ref in table.refs for c in ref.columns] + chosen
+        missing = [c for c in table.columns if c not in chosen and not c.null]
+        for c in missing:
+            columns.append(c)
+            values.append("'m' || g")
+        return self.guarded(["INSERT INTO %s (%s) SELECT %s FROM generate_series(10001, 13500) g" % (
+            table.sql(), ", ".join(quoted(c.name) for c in columns), ", ".join(values))])
 
     def script(self, transactions, seconds):
         """All of it, with pauses that make up so many seconds."""
