@@ -173,6 +173,12 @@ static int on_relation(void *context, const char *schema, const char *table, con
                    column ? column : "", schema, table);
 }
 
+static bool on_never(void *context, const char *schema, const char *table, const char *column)
+{
+    const struct map_test *test = context;
+    return map_column_never(test->mapping.map, schema, table, column);
+}
+
 static int peek(struct map_test *test, size_t limit, struct err *reterr)
 {
     const struct catalog *source = test->mapping.source;
@@ -181,7 +187,7 @@ static int peek(struct map_test *test, size_t limit, struct err *reterr)
         .slot = test->cli->settings->source_slot,
         .limit = limit,
         .tables = names,
-        .decode = {.relation = on_relation, .never = engine_never, .context = test},
+        .decode = {.relation = on_relation, .never = on_never, .context = test},
     };
     struct change **changes;
     size_t count;
