@@ -272,6 +272,9 @@ static int settle_marks(struct pgsink *s, const struct work *w, enum row_op op, 
 
     if ((op != ROW_UPSERT || w->old_key) && pending_remove(s, w->rule, before, NULL, reterr))
         return -1;
+    /* The new key may be one that a kept row was left behind under: it lives again. */
+    if (op == ROW_UPSERT && w->old_key && gone_remove(s, w->rule, w->key, reterr))
+        return -1;
     if (w->stays)
         return gone_put(s, w->rule, before, reterr);
     if (op == ROW_EXCLUDE && w->born) /* a new row that has none here: what an older one left stays marked */
@@ -352,6 +355,8 @@ static int after_skipped(struct pgsink *s, struct work *w, struct err *reterr)
     if (w->old_key && w->old_locator && drop_old(s, w, reterr))
         return -1;
     if (w->old_key && (resolve_entries(s, w, reterr) || gone_remove(s, w->rule, w->old_key, reterr)))
+        return -1;
+    if (!w->rule->may_exclude && gone_remove(s, w->rule, w->key, reterr))
         return -1;
     settle(s, w, w->rule->may_exclude ? EVENT_NOT_WANTED : EVENT_APPLIED);
     return 0;

@@ -94,6 +94,14 @@ step "a plain key is told by itself" <<<"TRUNCATE plain; INSERT INTO plain VALUE
 step "what a delete keeps or marks" <<<"TRUNCATE kept; INSERT INTO kept VALUES (1, 'again'), (100, 'new')"
 equals "delete: keep keeps it" "20|1" "$(target_sql "SELECT count(*) FILTER (WHERE legacy_id BETWEEN 2 AND 20) + 1, count(*) FILTER (WHERE name = 'again') FROM kept")"
 equals "delete: set marks it" 19 "$(target_sql "SELECT count(*) FROM marked WHERE gone")"
+step "a key becomes one that a kept row was left under, and the row changes again" <<'SQL'
+DELETE FROM kept WHERE id = 1;
+UPDATE kept SET id = 1 WHERE id = 100;
+UPDATE kept SET name = name || '.';
+SQL
+for each in kept marked; do
+    equals "it counts as mapped in $each" "1 0" "$(target_sql "SELECT mapped || ' ' || excluded FROM pgrekey.counter WHERE rule = '$each'")"
+done
 
 # Nothing on the target tells where a note came from: better to stop than to guess.
 paused() { [ "$(target_sql "SELECT paused FROM pgrekey.pipeline")" = t ]; }
