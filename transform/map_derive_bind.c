@@ -75,9 +75,11 @@ static void bind_key(struct derive_binder *b)
         if (column && (column->generated || (column->identity_always && b->derivation->owns_rows)))
             issue_error(b->issues, node, "\"%s\" is generated on the target; it cannot be written", key->column);
     }
+    if (!good)
+        return;
     for (size_t i = 0; i < b->target->unique_count && !covered; i++)
         covered = covers_key(b, &b->target->uniques[i]);
-    if (good && !covered)
+    if (!covered)
         issue_error(b->issues, b->spec->key_node,
                     "%s.%s has no primary key or unique index over exactly the key's columns", b->target->schema,
                     b->target->name);
