@@ -13,6 +13,7 @@
 #include "transform/expr.h"
 #include "transform/expr_fit.h"
 #include "transform/issues.h"
+#include "transform/lookup.h"
 #include "transform/map.h"
 #include "transform/yaml.h"
 
@@ -186,6 +187,8 @@ struct map {
     struct mirror_view *views;
     const char *mirror_schema;
     struct table_rules *tables; /* parallel to source->relations; NULL where not bound */
+
+    struct lookup_source lookups; /* find NULL: nobody answers yet */
 };
 
 /* What map_load.c hands to map_value.c. */

@@ -86,6 +86,7 @@ struct rule {
     bool skip;        /* left out for now: all its rows are excluded */
     bool copy;        /* made by a rule that copies whole schemas */
     bool mirror;      /* fills a mirror: a table of the engine's own in the side schema */
+    bool looked_up;   /* of a mirror: other rules look up rows here (lookup.h), so it is kept in memory too */
     struct adopt adopt;
     struct accept_loss accept_loss;
     /* of a mirror: indexes that its readers want, each a list of column names joined by "," */

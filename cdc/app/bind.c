@@ -9,6 +9,7 @@
 
 void binding_done(struct binding *binding)
 {
+    lookups_free(binding->lookups);
     map_free(binding->map);
     catalog_free(binding->source);
     catalog_free(binding->target);
@@ -145,6 +146,7 @@ int engine_bind(struct engine *engine, struct err *reterr)
         return -1;
     }
     binding_mark_nonfinite(&binding);
+    binding.lookups = lookups_new(binding.map, (size_t)engine->settings->lookup_max_rows);
     engine->warned_count = 0;
     binding_done(&engine->binding);
     engine->binding = binding;

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cdc/app/lookup.h"
 #include "cdc/app/position.h"
 #include "cdc/app/run.h"
 #include "cdc/app/settings.h"
@@ -33,6 +34,7 @@
 struct binding {
     struct map *map;
     struct catalog *source, *target;
+    struct lookups *lookups; /* NULL: no rule looks anything up */
 };
 
 /* The one-deep hand-over between receiver and applier, under `lock`. */

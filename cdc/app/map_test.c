@@ -36,7 +36,8 @@ static int bind(struct map_test *test, struct err *reterr)
     if (mapping_load(&test->mapping, path, test->cli->settings->skip, reterr) < 0 || open_sides(test, reterr) < 0 ||
         mapping_bind(&test->mapping, test->source, test->target, reterr) < 0)
         return -1;
-    test->engine.binding = (struct binding){test->mapping.map, test->mapping.source, test->mapping.target};
+    test->engine.binding =
+        (struct binding){.map = test->mapping.map, .source = test->mapping.source, .target = test->mapping.target};
     binding_mark_nonfinite(&test->engine.binding);
     return 0;
 }

@@ -136,26 +136,39 @@ static int complete(struct receiver *r, struct change *change, struct err *reter
     return 0;
 }
 
-/* A row whose key changed is always read whole: what was read for it under the old key may have been the row that has
- * taken that key since. */
-static int add_rows(struct receiver *r, struct change *change, struct err *reterr)
+static int transform(struct receiver *r, struct change *change, struct row ***ret_rows, size_t *ret_count,
+                     struct err *reterr)
 {
-    struct engine *engine = r->engine;
-    struct batch *batch = r->handover->filling;
-    struct row **rows = NULL;
-    size_t count = 0;
-    if (change->key_changed && lacks_columns(change) && complete(r, change, reterr) != 0)
-        return -1;
-    int outcome = map_transform(engine->binding.map, change, &batch->arena, &rows, &count, reterr);
+    const struct map *map = r->engine->binding.map;
+    struct arena *arena = &r->handover->filling->arena;
+    int outcome = map_transform(map, change, arena, ret_rows, ret_count, reterr);
     if (outcome == 1 && complete(r, change, reterr) != 0)
         return -1;
     if (outcome == 1)
-        outcome = map_transform(engine->binding.map, change, &batch->arena, &rows, &count, reterr);
-    if (outcome < 0)
-        return -1;
+        outcome = map_transform(map, change, arena, ret_rows, ret_count, reterr);
     if (outcome > 0)
         return err_set(reterr, ERR_FATAL, "a completed change still lacks a column (table %s.%s)",
                        change->relation->schema, change->relation->name);
+    return outcome;
+}
+
+/* A row whose key changed is always read whole: what was read for it under the old key may have been the row that has
+ * taken that key since. So is one that others are looked up by. Of such a table's own rules those that look up there
+ * see the row as it is now. */
+static int add_rows(struct receiver *r, struct change *change, struct err *reterr)
+{
+    struct lookups *lookups = r->engine->binding.lookups;
+    struct batch *batch = r->handover->filling;
+    struct row **rows = NULL;
+    size_t count = 0;
+    bool looked_up = lookups_concern(lookups, change->relation);
+    if ((change->key_changed || looked_up) && lacks_columns(change) && complete(r, change, reterr) != 0)
+        return -1;
+    if (transform(r, change, &rows, &count, reterr) != 0)
+        return -1;
+    if (looked_up && (lookups_take(lookups, rows, count, reterr) != 0 ||
+                      (count > 1 && transform(r, change, &rows, &count, reterr) != 0)))
+        return -1;
     if (batch->row_count == 0 && count > 0)
         fill_begun(&r->fill, clock_mono_us());
     for (size_t i = 0; i < count; i++)

@@ -12,6 +12,7 @@
  */
 #include "cdc/app/run.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -290,6 +291,8 @@ static int open_sink(struct run *run, struct err *reterr)
     engine->paused = position.paused;
     if (!position.paused)
         return 0;
+    if (lookups_load(engine->binding.lookups, engine->sink, INT_MAX, reterr) != 0) /* for retries of the quarantine */
+        return -1;
     struct err why = {.class = ERR_REFUSED};
     snprintf(why.message, sizeof(why.message), "%s", position.pause_reason);
     (void)err_pause(&why, position.pause_category);
@@ -305,7 +308,9 @@ static int session(struct run *run, struct err *reterr)
         return -1;
     for (;;) {
         struct err why = {0};
-        if (check_not_behind(engine, reterr) != 0 || open_stream(engine, reterr) != 0)
+        if (check_not_behind(engine, reterr) != 0 ||
+            lookups_load(engine->binding.lookups, engine->sink, INT_MAX, reterr) != 0 ||
+            open_stream(engine, reterr) != 0)
             return -1;
         run->streamed = true;
         if (stream_run(engine, &why) == 0)

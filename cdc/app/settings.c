@@ -87,6 +87,9 @@ static const struct setting table[] = {
     {"batch.max_bytes", SETTING_BYTES, AT(batch_max_bytes), 64 << 10, INT64_C(1) << 30, "8MB", NULL, NULL,
      "A batch is handed over at the latest with this much memory in use. Two of them are under way at a time."},
 
+    {"lookup.max_rows", SETTING_COUNT, AT(lookup_max_rows), 1, 10000000, "100000", NULL, NULL,
+     "A mirror that rules look up rows in is kept in memory too; it may hold so many rows."},
+
     {"breaker.window", SETTING_COUNT, AT(breaker_window), 0, 1000000, "1000", NULL, NULL,
      "The breaker looks back on this many rows. 0: there is no breaker."},
     {"breaker.percent", SETTING_COUNT, AT(breaker_percent), 1, 100, "20", NULL, NULL,

@@ -36,6 +36,7 @@ struct settings {
 
     int64_t batch_max_rows;                     /* batch.max_rows */
     int64_t batch_max_bytes;                    /* batch.max_bytes */
+    int64_t lookup_max_rows;                    /* lookup.max_rows */
     int64_t breaker_window;                     /* breaker.window, rows */
     int64_t breaker_percent;                    /* breaker.percent */
     int64_t quarantine_retries;                 /* quarantine.retries */

@@ -310,7 +310,8 @@ static int load(struct snapshot *s, int level_count, struct err *reterr)
     progress_init(&progress, stderr, s->engine->options->progress, "snapshot", "rows");
     int failed = 0;
     for (s->level = 0; !failed && s->level < level_count; s->level++)
-        failed = load_level(s, workers, count, &progress, reterr);
+        failed = lookups_load(s->engine->binding.lookups, s->engine->sink, s->level, reterr) ||
+                 load_level(s, workers, count, &progress, reterr);
     progress_clear(&progress);
     for (size_t i = 0; i < count; i++) {
         sink_close(workers[i].loader);
