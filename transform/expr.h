@@ -38,6 +38,20 @@ void expr_pool_free(struct expr_pool *pool); /* NULL is fine */
 /* Declares a param before expressions that name it are made. text NULL: SQL NULL. A later one of the same name wins. */
 void expr_pool_set_param(struct expr_pool *pool, const char *name, const char *text);
 
+/* A look-up of a rule: one row of a small mirror, found by the mirror's key; "alias.column" is a column of it. */
+struct rule;
+struct lookup_source;
+struct expr_lookup {
+    const char *alias, *table; /* as the file names them */
+    size_t key_count;
+    struct expr **by; /* the key's values, in the order of the mirror's key */
+    /* Filled in before expr_resolve with a relation. */
+    const struct rule *mirror;
+    const struct relation *relation; /* the mirror's, its columns in the rule's order */
+};
+/* What texts and names made from now on may use; the array must live as long as the pool. */
+void expr_pool_set_lookups(struct expr_pool *pool, const struct expr_lookup *lookups, size_t count);
+
 /* The SQL-like text. ERR_CONFIG: "at character 12: …". */
 int expr_parse(struct expr_pool *pool, const char *text, struct expr **ret_expr, struct err *reterr) MUST_CHECK;
 
@@ -46,6 +60,8 @@ struct expr *expr_null(struct expr_pool *pool);
 struct expr *expr_const(struct expr_pool *pool, const char *text, size_t len); /* no type of its own */
 struct expr *expr_bool(struct expr_pool *pool, bool value);
 struct expr *expr_column(struct expr_pool *pool, const char *name);
+/* The same, but for "alias.column" where there is a look-up of that alias. */
+struct expr *expr_named(struct expr_pool *pool, const char *name);
 struct expr *expr_concat(struct expr_pool *pool, struct expr *const *parts, size_t count); /* NULL if any part is */
 struct expr *expr_coalesce(struct expr_pool *pool, struct expr *const *parts, size_t count);
 /* NULL or '' gives `then`: `empty:`. */
@@ -147,6 +163,8 @@ enum expr_type expr_result_type(const struct expr *expr);
 bool expr_is_column(const struct expr *expr, const char **ret_name);
 /* ret_text NULL for SQL NULL. */
 bool expr_is_const(const struct expr *expr, const char **ret_text, size_t *ret_len);
+/* Does it ask a look-up? */
+bool expr_looks_up(const struct expr *expr);
 /* Every column named, once for each place. */
 void expr_each_column(const struct expr *expr, void (*visit)(void *context, const char *name), void *context);
 /* One canonical text for what the tree means (params replaced by their values); what a fingerprint is made of. */
@@ -154,8 +172,9 @@ void expr_print(const struct expr *expr, struct buf *out);
 
 /* --- evaluating --- */
 struct expr_env {
-    const struct value *columns; /* as the relation has them */
-    bool absent_is_null;         /* change->completed: what is still absent counts as NULL */
+    const struct value *columns;         /* as the relation has them */
+    const struct lookup_source *lookups; /* who answers look-ups; NULL: nobody */
+    bool absent_is_null;                 /* change->completed: what is still absent counts as NULL */
     struct arena *arena;
     enum category category; /* set by EXPR_REJECT */
     const char *reason;     /* likewise: a phrase without any value */

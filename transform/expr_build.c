@@ -367,6 +367,7 @@ static void print_own(const struct expr *expr, struct buf *out)
     case NODE_ENUM: print_map(out, expr->map); break;
     case NODE_CLASSIFY: print_rules(out, expr->rules); break;
     case NODE_UUID5: print_uuid(out, &expr->ns); break;
+    case NODE_LOOKUP: print_text(out, expr->lookup->table); break;
     default: break;
     }
     if (expr->name)
@@ -403,6 +404,7 @@ void expr_print(const struct expr *expr, struct buf *out)
         [NODE_NUMBER_FORMAT] = "number",
         [NODE_ON_ERROR] = "on_error",
         [NODE_REJECT] = "reject",
+        [NODE_LOOKUP] = "lookup",
         [NODE_TOO_DEEP] = "too_deep",
     };
 

@@ -528,6 +528,7 @@ enum expr_status eval_value(const struct expr *expr, struct expr_env *env, struc
     case NODE_PACK: return eval_pack(expr, env, ret);
     case NODE_NUMBER_FORMAT: return number_format(expr, env, ret);
     case NODE_ON_ERROR: return on_error(expr, env, ret);
+    case NODE_LOOKUP: return eval_lookup(expr, env, ret);
     case NODE_REJECT: return eval_reject(env, (enum category)expr->op, expr->name);
     case NODE_TOO_DEEP: break;
     }

@@ -4,7 +4,7 @@
  *     expr_parse.c    text -> constructors              expr_call.c      functions
  *     expr_function.c the table of functions            expr_json.c      pack, JSON, identities
  *     expr_resolve.c  names -> indexes, static types    expr_pattern.c   regular expressions, enum, classify
- *     expr_temporal.c dates as text
+ *     expr_temporal.c dates as text                      expr_lookup.c    columns of mirrors
  */
 #ifndef PGREKEY_TRANSFORM_EXPR_NODE_H
 #define PGREKEY_TRANSFORM_EXPR_NODE_H
@@ -46,6 +46,7 @@ enum node_kind {
     NODE_NUMBER_FORMAT, /* name: prefix; op: pad */
     NODE_ON_ERROR,      /* the second where the first rejects */
     NODE_REJECT,        /* op: category; name: reason */
+    NODE_LOOKUP,        /* lookup; name: column, index: of the mirror; the arguments: its key */
     NODE_TOO_DEEP,      /* what a tree beyond EXPR_MAX_DEPTH is cut down to */
 };
 
@@ -151,6 +152,7 @@ struct expr {
         struct class_rules *rules;
         const char *const *names;
         struct uuid ns;
+        const struct expr_lookup *lookup;
     };
     struct slice pattern; /* NODE_REGEX as written */
 };
@@ -161,6 +163,8 @@ struct expr_pool {
         const char *name, *text;
         struct param *next;
     } * params;
+    const struct expr_lookup *lookups; /* of the rule at hand */
+    size_t lookup_count;
     struct code {
         pcre2_code *code;
         struct code *next;
@@ -171,6 +175,10 @@ struct expr_pool {
 struct expr *node_new(struct expr_pool *pool, enum node_kind kind, struct expr *const *args, size_t count);
 struct expr *node_number(struct expr_pool *pool, const char *text, size_t len); /* a constant with a type */
 struct slice pool_text(struct expr_pool *pool, const char *text, size_t len);
+
+/* NULL where there is no such look-up. */
+const struct expr_lookup *pool_lookup(const struct expr_pool *pool, const char *alias, size_t len);
+struct expr *node_lookup(struct expr_pool *pool, const struct expr_lookup *lookup, const char *column);
 
 /* --- expr_pattern.c --- */
 int pattern_compile(struct expr_pool *pool, struct slice pattern, bool fold, pcre2_code **ret_code,
@@ -194,6 +202,7 @@ enum expr_status eval_regex(const struct expr *expr, struct expr_env *env, struc
 enum expr_status eval_enum(const struct expr *expr, struct expr_env *env, struct value *ret);
 enum expr_status eval_classify(const struct expr *expr, struct expr_env *env, struct value *ret);
 enum expr_status eval_uuid5(const struct expr *expr, struct expr_env *env, struct value *ret);
+enum expr_status eval_lookup(const struct expr *expr, struct expr_env *env, struct value *ret);
 enum expr_status eval_pack(const struct expr *expr, struct expr_env *env, struct value *ret);
 enum expr_status eval_json(const struct expr *expr, struct expr_env *env, struct value *ret);
 enum expr_status eval_reject(struct expr_env *env, enum category category, const char *reason);

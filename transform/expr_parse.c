@@ -302,6 +302,21 @@ static int parse_case(struct parser *p, struct expr **ret)
     return expect_word(p, "end");
 }
 
+/* alias.column; the point is at hand. */
+static int parse_lookup(struct parser *p, const struct token *alias, struct expr **ret)
+{
+    const struct expr_lookup *lookup = pool_lookup(p->pool, alias->text, strlen(alias->text));
+
+    if (!lookup)
+        return wrong_at(p, alias->at, "there is no look-up of that name (\"lookup:\" of the rule)");
+    if (advance(p) < 0)
+        return -1;
+    if (p->token.kind != TOKEN_NAME && p->token.kind != TOKEN_QUOTED)
+        return expected(p, "a column of the look-up");
+    *ret = node_lookup(p->pool, lookup, p->token.text);
+    return advance(p);
+}
+
 static int parse_name(struct parser *p, struct expr **ret)
 {
     struct token name = p->token;
@@ -313,7 +328,7 @@ static int parse_name(struct parser *p, struct expr **ret)
     if (name.kind == TOKEN_NAME && at_operator(p, "("))
         return parse_call(p, name, ret);
     if (at_operator(p, "."))
-        return wrong_at(p, name.at, "look-ups (alias.column) are not supported yet in this version");
+        return parse_lookup(p, &name, ret);
     if (name.kind == TOKEN_NAME && strcasecmp(name.text, "null") == 0)
         *ret = expr_null(p->pool);
     else if (name.kind == TOKEN_NAME && strcasecmp(name.text, "true") == 0)

@@ -263,6 +263,42 @@ static int resolve_column(struct expr *node, const struct relation *relation, st
     return 0;
 }
 
+/* Each part of the key must be compared with the mirror's as what it is. */
+static int resolve_lookup_key(struct expr *node, struct err *reterr)
+{
+    const struct relation *mirror = node->lookup->relation;
+
+    for (uint32_t i = 0; i < node->count && i < mirror->pk_count; i++) {
+        const struct column *key = &mirror->columns[mirror->pk[i]];
+        struct expr model = {.type = (uint8_t)column_type(key), .base_type = key->base_type};
+        if (node->args[i]->type == EXPR_UNTYPED
+                ? want(node->args[i], (enum expr_type)model.type, key->base_type, "", reterr) < 0
+                : comparable(&model, node->args[i], reterr) < 0)
+            return err_wrap(reterr, "look-up %s by \"%s\"", node->lookup->alias, key->name);
+    }
+    return 0;
+}
+
+static int resolve_lookup(struct expr *node, const struct relation *relation, struct err *reterr)
+{
+    const struct relation *mirror = node->lookup->relation;
+    int index;
+
+    node->type = EXPR_UNTYPED;
+    node->base_type = NULL;
+    if (!relation || !mirror)
+        return 0;
+    index = relation_column(mirror, node->name);
+    if (index < 0)
+        return err_set(reterr, ERR_CONFIG, "the mirror %s, which %s looks up, has no column \"%s\"", mirror->name,
+                       node->lookup->alias, node->name);
+    node->index = (uint32_t)index;
+    node->base_type = mirror->columns[index].base_type;
+    node->type = (uint8_t)column_type(&mirror->columns[index]);
+    node->padded = strcmp(node->base_type, "character") == 0;
+    return resolve_lookup_key(node, reterr);
+}
+
 /* All arguments from `first` on must be of the type. */
 static int resolve_all(struct expr *node, enum expr_type type, enum expr_type gives, const char *what,
                        struct err *reterr)
@@ -350,6 +386,7 @@ static int resolve_node(struct expr *node, const struct relation *relation, stru
     case NODE_CALL: return resolve_call(node, reterr);
     case NODE_UUID5: node->type = EXPR_OTHER; return 0;
     case NODE_PACK: node->type = EXPR_JSON; return 0;
+    case NODE_LOOKUP: return resolve_lookup(node, relation, reterr);
     case NODE_ENUM:
     case NODE_CLASSIFY:
     case NODE_REJECT: node->type = EXPR_UNTYPED; return 0;

@@ -535,7 +535,13 @@ int map_bind(struct map *map, const struct catalog *source, const struct catalog
     struct rule_spec *extra = expand(map, issues, &extra_count);
     map_compile(map, extra, extra_count, issues);
     for (size_t i = 0; i < map->rule_count; i++)
-        bind_rule(map, map->rules[i], issues);
+        if (map->rules[i]->mirror)
+            bind_rule(map, map->rules[i], issues);
+    for (size_t i = 0; i < map->spec_count; i++)
+        map_bind_lookups(map, &map->specs[i], issues);
+    for (size_t i = 0; i < map->rule_count; i++)
+        if (!map->rules[i]->mirror)
+            bind_rule(map, map->rules[i], issues);
     for (size_t i = 0; i < map->rule_count; i++) {
         struct binder b = {.map = map, .issues = issues, .rule = map->rules[i]};
         b.spec = b.rule->program->spec;

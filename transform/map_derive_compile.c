@@ -21,7 +21,7 @@ const char *map_mirror_table(const struct map *map, const char *schema, const ch
     return NULL;
 }
 
-const struct rule *map_mirror_rule(const struct map *map, const char *name)
+struct rule *map_mirror_rule(const struct map *map, const char *name)
 {
     for (size_t i = 0; i < map->rule_count; i++)
         if (map->rules[i]->mirror && strcmp(map->rules[i]->to_table, name) == 0)

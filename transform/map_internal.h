@@ -43,6 +43,9 @@ struct rule_spec {
     struct expr *when; /* NULL: all rows */
     const struct yaml_node *when_node;
     bool skip, copy;
+    size_t lookup_count;
+    struct expr_lookup *lookups;
+    const struct yaml_node *lookup_node;
     const struct mirror_spec *mirror; /* the rule stands for this mirror; else NULL */
     struct adopt adopt;
     const struct yaml_node *adopt_node;
@@ -232,6 +235,8 @@ struct expr *map_checked(struct loader *l, const struct yaml_node *node, int sta
 /* A constant as written; NULL for a plain null. */
 const char *map_const_text(struct loader *l, const struct yaml_node *node);
 struct expr *map_const(struct loader *l, const struct yaml_node *node);
+/* What stands after `of:`, `from:`, `by:`: a scalar is a column, quoted or not; else a form. */
+struct expr *map_operand(struct loader *l, const struct yaml_node *node);
 /* A form inside another one: a plain word is a column, a quoted text a constant. */
 struct expr *map_nested_value(struct loader *l, const struct yaml_node *node);
 
@@ -273,6 +278,11 @@ struct rule_spec *map_expand_mirrors(struct map *map, struct map_issues *issues,
 /* The relation that a mirror's rule writes, in the `bound` arena. */
 const struct relation *map_mirror_relation(struct map *map, const struct rule *rule, const struct relation *source);
 
+/* --- map_lookup.c --- */
+/* Makes them known to the expressions of this rule. */
+void map_load_lookups(struct loader *l, struct rule_spec *spec, const struct yaml_node *node);
+void map_bind_lookups(struct map *map, const struct rule_spec *spec, struct map_issues *issues);
+
 /* --- map_sql.c --- */
 struct sql_table {
     const char *schema; /* NULL: named without one */
@@ -306,7 +316,7 @@ void map_warn_of_unwatched(struct map *map, struct map_issues *issues);
 /* The name in the side schema of the mirror that is meant; NULL where none is. schema NULL: named without one. */
 const char *map_mirror_table(const struct map *map, const char *schema, const char *table);
 /* The rule that fills it; NULL before the source is known. */
-const struct rule *map_mirror_rule(const struct map *map, const char *name);
+struct rule *map_mirror_rule(const struct map *map, const char *name);
 /* parts: of the legacy key. entity NULL: the rows have none of their own. */
 void map_check_adopt(const struct adopt *adopt, const struct yaml_node *node, const char *entity, size_t parts,
                      struct map_issues *issues);

@@ -13,9 +13,9 @@
 static const char *const top_words[] = {"namespace", "params",        "never",         "nonfinite",
                                         "rows",      "copy",          "mirrors",       "views",
                                         "derive",    "mirror_schema", "source_schema", "target_schema"};
-static const char *const rule_words[] = {"name",      "from",    "to",          "key",        "when",
-                                         "skip",      "delete",  "truncate",    "once",       "identity",
-                                         "nonfinite", "columns", "accept_loss", "second_pass"};
+static const char *const rule_words[] = {"name",      "from",    "to",          "key",         "when",
+                                         "skip",      "delete",  "truncate",    "once",        "identity",
+                                         "nonfinite", "columns", "accept_loss", "second_pass", "lookup"};
 
 /* --- tables --- */
 
@@ -145,6 +145,8 @@ static void load_key(struct loader *l, struct rule_spec *spec, const struct yaml
         }
         struct column_spec column = {.key = true};
         column.value = map_key_value(l, key->items[i], &column, columns == 1);
+        if (expr_looks_up(column.value)) /* a delete could not be led to the row */
+            issue_error(l->issues, key->items[i], "a key cannot depend on a look-up");
         add_column(l, spec, key->keys[i], key->items[i], column);
     }
 }
@@ -384,6 +386,7 @@ static void load_rule(struct loader *l, const struct yaml_node *node, struct rul
         return;
     }
     spec->columns = arena_zalloc(&l->map->arena, most + 1, sizeof *spec->columns);
+    map_load_lookups(l, spec, yaml_get(node, "lookup"));
     if (spec->key_node)
         load_key(l, spec, spec->key_node);
     load_columns(l, spec, columns);
@@ -409,8 +412,10 @@ static void load_rules(struct loader *l, const struct yaml_node *rows)
         return;
     }
     l->map->specs = arena_zalloc(&l->map->arena, rows->count + 1, sizeof *l->map->specs);
-    for (size_t i = 0; i < rows->count; i++)
+    for (size_t i = 0; i < rows->count; i++) {
         load_rule(l, rows->items[i], &l->map->specs[l->map->spec_count++]);
+        expr_pool_set_lookups(l->map->pool, NULL, 0);
+    }
 }
 
 /* --- copy --- */
@@ -574,9 +579,9 @@ static void load_all(struct loader *l)
     load_params(l, yaml_get(root, "params"));
     load_marks(l, yaml_get(root, "never"), &l->map->never);
     load_marks(l, yaml_get(root, "nonfinite"), &l->map->nonfinite);
+    map_load_mirrors(l, yaml_get(root, "mirrors"));
     load_rules(l, yaml_get(root, "rows"));
     load_copies(l, yaml_get(root, "copy"));
-    map_load_mirrors(l, yaml_get(root, "mirrors"));
     map_load_views(l, yaml_get(root, "views"));
     map_load_derivations(l, yaml_get(root, "derive"));
     if (l->needs_namespace && !l->map->has_namespace && !yaml_get(root, "namespace"))

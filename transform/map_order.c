@@ -61,6 +61,8 @@ static void add_references(const struct map *map, const struct edges *edges, con
     for (size_t c = 0; c < rule->column_count; c++)
         if (!rule->program->spec->columns[c].second_pass)
             add_owners(map, edges, (size_t)rule->index, rule->columns[c].parent_entity);
+    for (size_t i = 0; i < rule->program->spec->lookup_count; i++)
+        add_writers(map, edges, (size_t)rule->index, map->mirror_schema, rule->program->spec->lookups[i].table);
 }
 
 static bool writes_any(const struct rule *rule, const struct relation *target, const struct foreign_key *fk)

@@ -200,12 +200,13 @@ static int map_living_row(struct run *run)
     return make_values(run);
 }
 
-static int run_rule(const struct rule *rule, const struct change *change, const struct value *now, struct arena *arena,
-                    struct row **ret_row, struct err *reterr)
+static int run_rule(const struct map *map, const struct rule *rule, const struct change *change,
+                    const struct value *now, struct arena *arena, struct row **ret_row, struct err *reterr)
 {
     struct row *row = arena_zalloc(arena, 1, sizeof *row);
     struct run run = {.rule = rule, .program = rule->program, .change = change, .now = now, .arena = arena, .row = row};
-    run.env = (struct expr_env){.columns = now, .arena = arena, .absent_is_null = change->completed};
+    run.env = (struct expr_env){
+        .columns = now, .lookups = &map->lookups, .arena = arena, .absent_is_null = change->completed};
     row->rule = rule;
     row->change = change;
     row->born = change->op == CHANGE_INSERT || change->op == CHANGE_READ;
@@ -241,7 +242,7 @@ int map_transform(const struct map *map, const struct change *change, struct are
     const struct value *now = count > 0 && is_living(change) ? image_now(change, arena) : NULL;
     struct row **rows = arena_alloc(arena, (count + 1) * sizeof(struct row *));
     for (size_t i = 0; i < count; i++) {
-        int status = run_rule(rules[i], change, now, arena, &rows[i], reterr);
+        int status = run_rule(map, rules[i], change, now, arena, &rows[i], reterr);
         if (status != 0)
             return status;
     }
@@ -253,10 +254,9 @@ int map_transform(const struct map *map, const struct change *change, struct are
 int map_transform_rule(const struct map *map, const struct rule *rule, const struct change *change, struct arena *arena,
                        struct row **ret_row, struct err *reterr)
 {
-    (void)map;
     if (is_living(change) && !change->columns)
         return err_set(reterr, ERR_FATAL, "a change of %s.%s has no columns", change->relation->schema,
                        change->relation->name);
     const struct value *now = is_living(change) ? image_now(change, arena) : NULL;
-    return run_rule(rule, change, now, arena, ret_row, reterr);
+    return run_rule(map, rule, change, now, arena, ret_row, reterr);
 }

@@ -119,7 +119,7 @@ struct expr *map_const(struct loader *l, const struct yaml_node *node)
 static struct expr *column_of(struct loader *l, const struct yaml_node *node)
 {
     const char *name = map_scalar_text(l, node, "a source column's name");
-    return name ? expr_column(l->map->pool, name) : map_null(l);
+    return name ? expr_named(l->map->pool, name) : map_null(l);
 }
 
 static struct expr *text_expr(struct loader *l, const struct yaml_node *node)
@@ -155,7 +155,7 @@ static struct expr *scalar_nested(struct loader *l, const struct yaml_node *node
         return map_null(l);
     if (yaml_is_bool(node, &truth))
         return expr_bool(l->map->pool, truth);
-    return expr_column(l->map->pool, node->text);
+    return expr_named(l->map->pool, node->text);
 }
 
 struct expr *map_nested_value(struct loader *l, const struct yaml_node *node)
@@ -163,8 +163,7 @@ struct expr *map_nested_value(struct loader *l, const struct yaml_node *node)
     return node->kind == YAML_SCALAR ? scalar_nested(l, node) : map_value(l, node, NULL);
 }
 
-/* `of:` and `from:`: a scalar is a column, quoted or not; else a form. */
-static struct expr *operand_of(struct loader *l, const struct yaml_node *node)
+struct expr *map_operand(struct loader *l, const struct yaml_node *node)
 {
     return node->kind == YAML_SCALAR ? column_of(l, node) : map_value(l, node, NULL);
 }
@@ -245,7 +244,7 @@ static struct expr *left_of(struct loader *l, const struct yaml_node *node)
     const struct yaml_node *of = need(l, node, "of"), *count = need(l, node, "chars");
     if (!of || !count || !whole_number(l, count, 0, 1000000, &chars))
         return map_null(l);
-    struct expr *args[] = {operand_of(l, of), expr_const(l->map->pool, count->text, strlen(count->text))};
+    struct expr *args[] = {map_operand(l, of), expr_const(l->map->pool, count->text, strlen(count->text))};
     struct expr *expr = NULL;
     struct err err = {0};
     int status = expr_call(l->map->pool, "left", args, 2, &expr, &err);
@@ -283,7 +282,7 @@ static struct expr *regex_of(struct loader *l, const struct yaml_node *node)
     struct expr *expr = NULL;
     struct err err = {0};
     int status =
-        expr_regex(l->map->pool, kind, operand_of(l, of), text, map_bool_of(l, yaml_get(node, "ignore_case"), false),
+        expr_regex(l->map->pool, kind, map_operand(l, of), text, map_bool_of(l, yaml_get(node, "ignore_case"), false),
                    with && !replacement ? "" : replacement, &expr, &err);
     return map_checked(l, pattern, status, expr, &err);
 }
@@ -299,7 +298,7 @@ static struct expr *number_of(struct loader *l, const struct yaml_node *node)
     if (!of || (digits && !whole_number(l, digits, 0, 100, &pad)))
         return map_null(l);
     const char *text = prefix ? map_const_text(l, prefix) : NULL;
-    return expr_number_format(l->map->pool, text ? text : "", pad, operand_of(l, of));
+    return expr_number_format(l->map->pool, text ? text : "", pad, map_operand(l, of));
 }
 
 /* Numbers inside a pack are JSON numbers, so they are read as the expression language reads them. */
@@ -323,7 +322,7 @@ static struct expr *pack_of(struct loader *l, const struct yaml_node *node)
             continue;
         }
         const char *name = map_scalar_text(l, node->items[i], "a source column's name");
-        items[i] = (struct expr_pack_item){name ? name : "", name ? expr_column(l->map->pool, name) : map_null(l)};
+        items[i] = (struct expr_pack_item){name ? name : "", name ? expr_named(l->map->pool, name) : map_null(l)};
     }
     return expr_pack(l->map->pool, items, node->count);
 }
@@ -386,7 +385,7 @@ static struct expr *classify_of(struct loader *l, const struct yaml_node *node)
         classify_entry(l, rules->items[i], ignore_case, &list);
     struct expr *expr = NULL;
     struct err err = {0};
-    int status = expr_classify(l->map->pool, operand_of(l, of), list.items, list.count,
+    int status = expr_classify(l->map->pool, map_operand(l, of), list.items, list.count,
                                otherwise ? map_const(l, otherwise) : NULL, &expr, &err);
     return map_checked(l, rules, status, expr, &err);
 }
@@ -409,7 +408,7 @@ static struct expr *uuid_of(struct loader *l, const struct yaml_node *node, stru
     }
     struct expr **parts = arena_zalloc(&l->map->arena, count, sizeof(struct expr *));
     for (size_t i = 0; i < count; i++)
-        parts[i] = operand_of(l, of->kind == YAML_LIST ? of->items[i] : of);
+        parts[i] = map_operand(l, of->kind == YAML_LIST ? of->items[i] : of);
     column->entity = name;
     column->part_count = count;
     return expr_uuid5(l->map->pool, &l->map->ns, name, parts, count);
@@ -486,7 +485,7 @@ static struct expr *base_of(struct loader *l, enum base base, const struct yaml_
 {
     const struct yaml_node *value = yaml_get(node, base_words[base]);
     switch (base) {
-    case FROM: return operand_of(l, value);
+    case FROM: return map_operand(l, value);
     case CONST: return map_const(l, value);
     case PARAM: return param_of(l, value);
     case CONCAT: return concat_of(l, value, false);

@@ -177,7 +177,7 @@ static void mistakes_are_placed_and_named(void **state)
         {"frob(1)", "error: at character 1: there is no function frob()"},
         {"left(t)", "error: at character 1: left() takes 2 arguments, not 1"},
         {"round(1, 2, 3)", "error: at character 1: round() takes 1 to 2 arguments, not 3"},
-        {"ct.model = 'x'", "error: at character 1: look-ups (alias.column) are not supported yet in this version"},
+        {"ct.model = 'x'", "error: at character 1: there is no look-up of that name (\"lookup:\" of the rule)"},
         {":office", "error: at character 1: there is no param \"office\""},
         {"t ~ '('",
          "error: at character 3: the regular expression is wrong at character 2: missing closing parenthesis"},
