@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "cdc/base/arena.h"
+#include "cdc/source/rowreader.h"
 #include "sinks/postgres/mirror.h"
 #include "transform/lookup.h"
 
@@ -265,6 +266,43 @@ int lookups_take(struct lookups *l, struct row *const *rows, size_t count, struc
     }
     pthread_rwlock_unlock(&l->lock);
     return failed;
+}
+
+/* --- from the source --- */
+
+static int take_read(struct lookups *l, struct copy *copy, struct copy_reader *reader, struct arena *arena,
+                     struct err *reterr)
+{
+    for (;;) {
+        struct change *change;
+        struct row *row;
+        arena_reset(arena, (size_t)1 << 20);
+        int more = copy_reader_next(reader, 0, arena, &change, reterr);
+        if (more <= 0)
+            return more;
+        if (map_transform_rule(l->map, copy->rule, change, arena, &row, reterr) != 0 ||
+            lookups_take(l, &row, 1, reterr) != 0)
+            return -1;
+    }
+}
+
+int lookups_read_source(struct lookups *l, PGconn *source,
+                        bool (*never)(void *context, const char *schema, const char *table, const char *column),
+                        void *context, struct err *reterr)
+{
+    struct arena arena;
+    int failed = 0;
+    arena_init(&arena, 0);
+    for (size_t i = 0; !failed && l && i < l->count; i++) {
+        const struct copy_range whole = {.relation = map_rule_source(l->map, l->copies[i].rule)};
+        struct copy_reader *reader = NULL;
+        failed = copy_reader_open(source, &whole, never, context, &reader, reterr) != 0 ||
+                 take_read(l, &l->copies[i], reader, &arena, reterr) != 0;
+        copy_reader_close(reader);
+        l->copies[i].loaded = !failed;
+    }
+    arena_done(&arena);
+    return failed ? -1 : 0;
 }
 
 /* --- life --- */

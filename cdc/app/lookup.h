@@ -10,6 +10,7 @@
 #ifndef PGREKEY_APP_LOOKUP_H
 #define PGREKEY_APP_LOOKUP_H
 
+#include <libpq-fe.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -27,6 +28,12 @@ void lookups_free(struct lookups *lookups);
 /* Loads the mirrors of levels below this one anew, from the target's tables. ERR_CONFIG where one holds more than
  * max_rows. Not inside a target transaction. */
 int lookups_load(struct lookups *lookups, struct sink *sink, int below_level, struct err *reterr) MUST_CHECK;
+
+/* For a dry run, which has no target to rely on: fills them from the source as it is now, through the mirrors' rules.
+ * `never` as in copy_reader_open. */
+int lookups_read_source(struct lookups *lookups, PGconn *source,
+                        bool (*never)(void *context, const char *schema, const char *table, const char *column),
+                        void *context, struct err *reterr) MUST_CHECK;
 
 /* Is the source's table one that is looked up in? */
 bool lookups_concern(const struct lookups *lookups, const struct relation *source);

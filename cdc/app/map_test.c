@@ -39,7 +39,8 @@ static int bind(struct map_test *test, struct err *reterr)
     test->engine.binding =
         (struct binding){.map = test->mapping.map, .source = test->mapping.source, .target = test->mapping.target};
     binding_mark_nonfinite(&test->engine.binding);
-    return 0;
+    test->engine.binding.lookups = lookups_new(test->mapping.map, (size_t)test->cli->settings->lookup_max_rows);
+    return lookups_read_source(test->engine.binding.lookups, test->source, engine_never, &test->engine, reterr);
 }
 
 static bool is_wanted(const struct map_test *test, const struct rule *rule)
@@ -276,6 +277,7 @@ int cmd_map_test(const struct cli *cli)
     int code = run_test(&test);
     free(test.tallies);
     batch_done(&test.batch);
+    lookups_free(test.engine.binding.lookups);
     mapping_done(&test.mapping);
     pg_close(test.engine.receiver_conn);
     pg_close(test.engine.applier_conn);
