@@ -51,7 +51,8 @@ struct derivation {
     const char *entity; /* whose rows it owns: that of the key that is no reference; NULL where it owns columns only */
     bool owns_rows; /* false: `owns:`, named columns of rows that another rule writes; it never inserts or deletes */
     size_t column_count;
-    /* What it owns, without the key. Where the file does not name them, 0 until map_derivation_describe. */
+    /* What it owns, without the key. Where the file does not name them, 0 until map_derivation_describe; `columns`
+     * has then those that the file says more of (once, merge, references), ended by a NULL name. */
     const struct derivation_column *columns;
     const char *query; /* reads `keys` */
     size_t input_count;

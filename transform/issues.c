@@ -85,6 +85,16 @@ void issue_error_at(struct map_issues *issues, size_t line, size_t column, const
     va_end(args);
 }
 
+void issue_warning_at(struct map_issues *issues, size_t line, size_t column, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    struct map_issue issue = {.warning = true, .line = line, .column = column, .key = mem_strdup("")};
+    issue.message = format_message(format, args);
+    issue_add(issues, issue);
+    va_end(args);
+}
+
 size_t issue_error_count(const struct map_issues *issues)
 {
     size_t errors = 0;

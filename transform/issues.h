@@ -17,6 +17,8 @@ void issue_warning(struct map_issues *issues, const struct yaml_node *node, cons
 /* At a place without a node. */
 void issue_error_at(struct map_issues *issues, size_t line, size_t column, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+void issue_warning_at(struct map_issues *issues, size_t line, size_t column, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 size_t issue_error_count(const struct map_issues *issues);
 
 /* The candidate that `word` probably means, or NULL: at most a third of its letters are wrong. */

@@ -93,6 +93,14 @@ int map_derivation_describe(struct map *map, size_t index, const char *const *na
 /* Where the pieces of a derivation's SQL stand in the file, for what the target says of them: the line. */
 size_t map_derivation_query_line(const struct map *map, size_t index);
 size_t map_derivation_keys_line(const struct map *map, size_t index, size_t input);
+size_t map_derivation_reject_line(const struct map *map, size_t index);
+/* The index-th rule or derivation that adopts by SQL, from 0 on; false behind the last. */
+struct map_adopt_query {
+    const char *name, *sql;
+    size_t part_count; /* of the legacy key, which the query gives, and then the existing id */
+    size_t line;
+};
+bool map_adopt_query(const struct map *map, size_t index, struct map_adopt_query *ret_query);
 const struct mirror_view *map_views(const struct map *map, size_t *ret_count);
 /* Does the file have mirrors or views? Known without any binding. */
 bool map_has_mirrors(const struct map *map);

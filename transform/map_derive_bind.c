@@ -204,9 +204,11 @@ void map_bind_derivation(struct map *map, struct derivation *derivation, struct 
     if (!b.target)
         return;
     bind_key(&b);
-    bind_columns(&b, derivation->columns, derivation->column_count);
+    bind_columns(&b, derivation->columns, b.spec->column_count);
     if (b.spec->columns_named)
         check_required(&b);
+    else
+        derivation->column_count = 0; /* those that a word says more of are no list of what it owns */
     bind_set(&b);
     bind_inputs(&b);
     for (size_t i = 0; i < derivation->adopt.column_count; i++)
@@ -299,17 +301,4 @@ int map_derivation_describe(struct map *map, size_t index, const char *const *na
         return err_set(reterr, ERR_CONFIG, "the query of %s does not fit: %zu error%s", b.derivation->name, errors,
                        errors == 1 ? "" : "s");
     return 0;
-}
-
-size_t map_derivation_query_line(const struct map *map, size_t index)
-{
-    const struct yaml_node *node = index < map->derive_count ? map->derives[index].query_node : NULL;
-    return node ? node->line : 0;
-}
-
-size_t map_derivation_keys_line(const struct map *map, size_t index, size_t input)
-{
-    if (index >= map->derive_count || input >= map->derives[index].input_count)
-        return 0;
-    return map->derives[index].inputs[input].node->line;
 }

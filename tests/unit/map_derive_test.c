@@ -438,6 +438,11 @@ static void columns_come_from_the_described_query(void **state)
         true);
     const struct derivation *derivation = map_derivation(f->map, 0);
     assert_int_equal(derivation->column_count, 0);
+    assert_string_equal(derivation->columns[0].name, "patient_id"); /* what the file says more of */
+    assert_string_equal(derivation->columns[0].parent_entity, "patient");
+    assert_string_equal(derivation->columns[1].name, "n");
+    assert_true(derivation->columns[1].once);
+    assert_null(derivation->columns[2].name);
     assert_int_equal(describe(f, result, 5), 0);
     assert_string_equal(f->said, "");
     assert_int_equal(derivation->column_count, 3);
@@ -465,6 +470,31 @@ static void a_described_column_has_one_owner_too(void **state)
     take_good(f, OWNS("owns: n"), true);
     assert_int_equal(describe(f, result, 3), -1);
     assert_non_null(strstr(f->said, "the column \"n\" of jaws is written by second already"));
+}
+
+static void queries_of_adoption_are_found(void **state)
+{
+    struct fixture *f = *state;
+    struct map_adopt_query query;
+    take_good(f,
+              NS MIRRORS "rows:\n"
+                         "  - from: patient\n    to: patients\n    columns: {name: name}\n"
+                         "    key: {id: {uuid: patient, of: [id, name]}, adopt: {sql: select 1}}\n    identity: name\n"
+                         "derive:\n  - to: jaws\n    key: {id: {uuid: jaw, of: jaw_id}, adopt: {sql: select 2}}\n"
+                         "    touched: {dispatch_jaw: select id from touched}\n    reject: {when: jaw_id > 7}\n"
+                         "    query: select id as jaw_id, side from dispatch_jaw\n",
+              false);
+    assert_true(map_adopt_query(f->map, 0, &query));
+    assert_string_equal(query.sql, "select 1");
+    assert_int_equal(query.part_count, 2);
+    assert_int_equal(query.line, 10);
+    assert_true(map_adopt_query(f->map, 1, &query));
+    assert_string_equal(query.name, "derive->jaws");
+    assert_int_equal(query.part_count, 1);
+    assert_false(map_adopt_query(f->map, 2, &query));
+    assert_int_equal(map_derivation_keys_line(f->map, 0, 0), 15);
+    assert_int_equal(map_derivation_reject_line(f->map, 0), 16);
+    assert_int_equal(map_derivation_query_line(f->map, 0), 17);
 }
 
 static void thresholds_are_rows_or_parts(void **state)
@@ -557,6 +587,7 @@ int main(void)
         TEST(a_mirrors_table_is_made_of_the_source),
         TEST(columns_come_from_the_described_query),
         TEST(a_described_column_has_one_owner_too),
+        TEST(queries_of_adoption_are_found),
         TEST(thresholds_are_rows_or_parts),
         TEST(fingerprints_tell_which_step_changed),
         TEST(a_view_is_part_of_who_reads_it),
