@@ -47,6 +47,8 @@ struct row {
     enum category category;    /* of ROW_REJECT */
     const char *column;        /* of ROW_REJECT: the target column at fault, or NULL */
     const char *reason;        /* of ROW_REJECT: one phrase without any value, "not valid JSON" */
+    const char *kept;          /* a sink's own: the target row that it had before it was parked, JSON; else NULL */
+    const char *key;           /* a sink's own: its name in quarantine where the change cannot tell it; else NULL */
 };
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "sinks/postgres/breaker.h"
 #include "sinks/postgres/chunk.h"
+#include "sinks/postgres/park.h"
 #include "sinks/postgres/record.h"
 #include "sinks/postgres/quickpath.h"
 #include "sinks/postgres/rowmode.h"
@@ -23,11 +24,14 @@ static size_t end_of_run(const struct batch *batch, size_t from, bool truncates)
 static int apply_rows(struct pgsink *s, const struct batch *batch, struct err *reterr)
 {
     bool truncates = false;
+    size_t woken;
 
     for (size_t from = 0, end; from < batch->row_count; from = end, truncates = !truncates) {
         end = end_of_run(batch, from, truncates);
         if (truncates ? rowmode_apply(s, batch->rows + from, end - from, reterr)
                       : chunk_apply(s, batch->rows + from, end - from, reterr))
+            return -1;
+        if (park_drain(s, &woken, reterr))
             return -1;
     }
     return rowmode_released(s, batch->rows, batch->row_count, reterr);
@@ -43,6 +47,18 @@ static int refuse_if_open(const struct pgsink *s, struct err *reterr)
                             "rows to quarantine");
 }
 
+/* What stands aside is tried again, which may bring parents, which wake rows, which .. */
+static int finish(struct pgsink *s, struct err *reterr)
+{
+    size_t woken;
+
+    do
+        if (rowmode_finish(s, reterr) || park_drain(s, &woken, reterr))
+            return -1;
+    while (woken);
+    return 0;
+}
+
 static int apply_long_way(struct pgsink *s, const struct batch *batch, struct err *reterr)
 {
     if (!s->in_transaction && session_begin(s, reterr))
@@ -53,7 +69,7 @@ static int apply_long_way(struct pgsink *s, const struct batch *batch, struct er
         return -1;
     if (!batch->complete && batch->snapshot_part < 0)
         return 0;
-    if (rowmode_finish(s, reterr) || refuse_if_open(s, reterr))
+    if (finish(s, reterr) || refuse_if_open(s, reterr))
         return -1;
     return record_commit(s, batch, reterr);
 }

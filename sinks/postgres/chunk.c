@@ -3,6 +3,7 @@
 #include "sinks/postgres/breaker.h"
 #include "sinks/postgres/fastpath.h"
 #include "sinks/postgres/parents.h"
+#include "sinks/postgres/park.h"
 #include "sinks/postgres/rowmode.h"
 #include "sinks/postgres/session.h"
 #include "sinks/postgres/stage.h"
@@ -55,9 +56,14 @@ static int try_as_sets(struct pgsink *s, struct row *const *rows, size_t count, 
     struct account *deltas = arena_zalloc(&s->scratch, s->rule_count, sizeof(*deltas));
     struct chunk_plan plan;
 
+    const struct park_mark mark = park_mark(s);
+
     if (chunk_plan(s, rows, count, &plan, reterr) || keep_order(s, &plan, reterr) ||
-        fastpath_write(s, &plan, deltas, reterr) || end(s, reterr))
+        fastpath_write(s, &plan, deltas, reterr) || end(s, reterr)) {
+        park_undo(s, mark);
         return -1;
+    }
+    park_settle(s);
     for (size_t i = 0; i < s->rule_count; i++)
         counters_add(s, (int)i, &deltas[i]);
     return 0;

@@ -4,6 +4,7 @@
 
 #include "sinks/postgres/chunk.h"
 #include "sinks/postgres/parents.h"
+#include "sinks/postgres/park.h"
 #include "sinks/postgres/quarantine_store.h"
 #include "sinks/postgres/session.h"
 
@@ -16,7 +17,7 @@ static int set_aside_standing(struct pgsink *s, struct err *reterr)
     size_t count = 0;
 
     for (size_t r = 0; r < s->rule_count; r++)
-        count += s->rules[r].standing ? net->rules[r].entry_count : 0;
+        count += s->rules[r].standing ? (size_t)net->rules[r].entry_count * 2 : 0;
     if (count == 0)
         return 0;
     keys = arena_alloc(&s->scratch, count * sizeof(*keys));
@@ -29,7 +30,12 @@ static int set_aside_standing(struct pgsink *s, struct err *reterr)
             const struct row *row = net->entries[e].row;
             if (net->entries[e].aside)
                 continue;
-            keys[count] = (struct quarantine_key){.rule = row->rule, .key = source_key(row->change, &s->scratch)};
+            keys[count] = (struct quarantine_key){.rule = row->rule, .key = park_key(row, &s->scratch)};
+            entries[count++] = e;
+            if (s->rules[r].target.knows_key)
+                continue;
+            keys[count] = (struct quarantine_key){
+                .rule = row->rule, .key = park_locator_key(row->rule, net->entries[e].locator, &s->scratch)};
             entries[count++] = e;
         }
     }
@@ -41,12 +47,18 @@ static int set_aside_standing(struct pgsink *s, struct err *reterr)
     return 0;
 }
 
+static void put_key(struct buf *array, const char *key)
+{
+    struct value value = {.text = key, .len = (uint32_t)strlen(key), .state = VALUE_TEXT};
+    session_put_array_item(array, &value);
+}
+
 /* Keys of one rule with a record in a side table (gone, pending_reference). */
 static int set_aside_recorded(struct pgsink *s, size_t r, const char *sql, struct err *reterr)
 {
     struct netchange *net = s->net;
     const char *params[3] = {s->options.pipeline, s->rules[r].target.rule->name, NULL};
-    uint32_t *entries = arena_alloc(&s->scratch, (net->rules[r].entry_count + 1) * sizeof(*entries));
+    uint32_t *entries = arena_alloc(&s->scratch, (2 * (size_t)net->rules[r].entry_count + 1) * sizeof(*entries));
     size_t count = 0;
     PGresult *result = NULL;
     struct buf array;
@@ -54,9 +66,11 @@ static int set_aside_recorded(struct pgsink *s, size_t r, const char *sql, struc
 
     buf_init(&array, SESSION_ARRAY_MAX);
     for (uint32_t e = net->rules[r].first; e != NET_NONE; e = net->entries[e].next) {
-        const char *key = source_key(net->entries[e].row->change, &s->scratch);
-        struct value value = {.text = key, .len = (uint32_t)strlen(key), .state = VALUE_TEXT};
-        session_put_array_item(&array, &value);
+        put_key(&array, park_key(net->entries[e].row, &s->scratch));
+        entries[count++] = e;
+        if (s->rules[r].target.knows_key || !net->entries[e].locator)
+            continue;
+        put_key(&array, park_locator_key(net->entries[e].row->rule, net->entries[e].locator, &s->scratch));
         entries[count++] = e;
     }
     params[2] = session_end_array(&array);
@@ -120,34 +134,53 @@ struct asking {
     size_t count;
 };
 
-/* What the chunk itself says of a parent: 1 it will be there, 0 it will not (or goes to row mode), -1 nothing. */
-static int parent_in_chunk(const struct netchange *net, const struct rule *parent, const struct value *value)
+/* What the chunk itself says of a parent. */
+enum in_chunk {
+    IN_CHUNK_UNKNOWN,
+    IN_CHUNK_THERE, /* it will be there */
+    IN_CHUNK_ASIDE, /* row mode will tell */
+    IN_CHUNK_GONE,  /* it will not be there */
+};
+
+static enum in_chunk reference_in_chunk(const struct pgsink *s, const struct net_entry *child, size_t column)
 {
+    const struct rule *parent = child->row->rule->columns[column].parent;
     const struct net_entry *entry;
     uint32_t found;
 
-    if (!parent->locator_is_key || parent->locator_count != 1)
-        return -1;
-    found = netchange_find(net, parent, value);
+    if (!parent || !parent->locator_is_key || parent->locator_count != 1)
+        return IN_CHUNK_UNKNOWN;
+    found = netchange_find(s->net, parent, &child->row->values[column]);
     if (found == NET_NONE)
-        return -1;
-    entry = &net->entries[found];
+        return IN_CHUNK_UNKNOWN;
+    entry = &s->net->entries[found];
     if (entry->aside)
-        return 0;
+        return IN_CHUNK_ASIDE;
     if (entry->action == NET_INSERT || entry->action == NET_REPLACE)
-        return 1;
-    return entry->action == NET_UPDATE ? -1 : 0;
+        return IN_CHUNK_THERE;
+    if (entry->action == NET_UPDATE)
+        return IN_CHUNK_UNKNOWN;
+    /* what one rule leaves out another may write */
+    return s->references.places[references_place(&s->references, child->row->rule, column)].shared ? IN_CHUNK_ASIDE
+                                                                                                   : IN_CHUNK_GONE;
 }
 
-/* The references of one rule's rows that the chunk does not answer itself. */
-static void collect_questions(struct pgsink *s, size_t r, struct asking *asking)
+static bool asks(const struct pgsink *s, const struct net_entry *entry, size_t column)
+{
+    return entry->row->values[column].state == VALUE_TEXT &&
+           references_place(&s->references, entry->row->rule, column) != NO_PLACE;
+}
+
+/* The references of one rule's rows that the chunk does not answer itself: of one kind, those to rows of derivations or
+ * the others. */
+static void collect_questions(struct pgsink *s, size_t r, bool late, struct asking *asking)
 {
     struct netchange *net = s->net;
     const struct rule *rule = s->rules[r].target.rule;
     size_t most = 0;
 
     for (size_t c = 0; c < rule->column_count; c++)
-        most += rule->columns[c].parent != NULL;
+        most += references_place(&s->references, rule, c) != NO_PLACE;
     most = most * net->rules[r].entry_count + 1;
     asking->questions = arena_alloc(&s->scratch, most * sizeof(*asking->questions));
     asking->entries = arena_alloc(&s->scratch, most * sizeof(*asking->entries));
@@ -158,11 +191,11 @@ static void collect_questions(struct pgsink *s, size_t r, struct asking *asking)
         if (!net_inserts(entry) && !net_updates(entry))
             continue;
         for (size_t c = 0; c < rule->column_count; c++) {
-            const struct value *value = &entry->row->values[c];
-            const struct rule *parent = rule->columns[c].parent;
-            if (!parent || value->state != VALUE_TEXT || parent_in_chunk(net, parent, value) == 1)
+            if (!asks(s, entry, c) || (rule->columns[c].parent == NULL) != late ||
+                reference_in_chunk(s, entry, c) == IN_CHUNK_THERE)
                 continue;
-            asking->questions[asking->count] = (struct parent_question){.parent = parent, .value = value};
+            asking->questions[asking->count] = (struct parent_question){
+                .place = (size_t)references_place(&s->references, rule, c), .value = &entry->row->values[c]};
             asking->entries[asking->count] = e;
             asking->columns[asking->count++] = (uint16_t)c;
         }
@@ -190,29 +223,67 @@ static void null_reference(struct pgsink *s, uint32_t at, size_t column, struct 
     entry->row->values[column] = (struct value){.state = VALUE_NULL};
 }
 
-/* A row with a missing required parent goes to row mode, which comes last and looks again. So does one whose optional
- * parent may still come out of row mode in this chunk. */
+static bool holds_all(const struct row *row)
+{
+    const struct change *change = row->change;
+
+    for (size_t i = 0; !row->kept && change->columns && i < change->relation->column_count; i++)
+        if (change->columns[i].state == VALUE_ABSENT)
+            return false;
+    return change->columns != NULL;
+}
+
+/* A new row waits for its parent. Of one that is there already the target row has to go, which is row mode's. */
+static void park(struct pgsink *s, uint32_t at, size_t column, struct chunk_plan *plan)
+{
+    struct net_entry *entry = &s->net->entries[at];
+    struct parked_note *note;
+
+    if (entry->action != NET_INSERT || !holds_all(entry->row)) {
+        netchange_set_aside(s->net, at);
+        return;
+    }
+    note = arena_alloc(&s->scratch, sizeof(*note));
+    *note = (struct parked_note){.entry = at,
+                                 .column = column,
+                                 .place = (size_t)references_place(&s->references, entry->row->rule, column),
+                                 .next = plan->parked};
+    plan->parked = note;
+    entry->action = NET_PARKED;
+}
+
+/* Where the parent may still come out of row mode in this chunk, the row goes there too: it comes last, and looks
+ * again. */
+static void miss(struct pgsink *s, uint32_t at, size_t column, enum in_chunk in_chunk, struct chunk_plan *plan)
+{
+    const struct net_entry *entry = &s->net->entries[at];
+
+    if (in_chunk == IN_CHUNK_ASIDE)
+        netchange_set_aside(s->net, at);
+    else if (entry->row->rule->columns[column].required)
+        park(s, at, column, plan);
+    else
+        null_reference(s, at, column, plan);
+}
+
 static void judge_answers(struct pgsink *s, const struct asking *asking, struct chunk_plan *plan)
 {
-    struct netchange *net = s->net;
-
     for (size_t i = 0; i < asking->count; i++) {
         const struct parent_question *question = &asking->questions[i];
-        struct net_entry *entry = &net->entries[asking->entries[i]];
-        int in_chunk = parent_in_chunk(net, question->parent, question->value);
+        struct net_entry *entry = &s->net->entries[asking->entries[i]];
+        enum in_chunk in_chunk;
 
-        if (entry->aside || (question->found && in_chunk != 0))
+        if (entry->aside || entry->action == NET_PARKED || entry->row->values[asking->columns[i]].state != VALUE_TEXT)
             continue;
-        if (entry->row->rule->columns[asking->columns[i]].required || in_chunk == 0 ||
-            net->rules[question->parent->index].aside_count)
-            netchange_set_aside(net, asking->entries[i]);
-        else
-            null_reference(s, asking->entries[i], asking->columns[i], plan);
+        in_chunk = reference_in_chunk(s, entry, asking->columns[i]);
+        if (!question->found || in_chunk == IN_CHUNK_ASIDE || in_chunk == IN_CHUNK_GONE)
+            miss(s, asking->entries[i], asking->columns[i], in_chunk, plan);
     }
 }
 
-/* Rows that lean on rows of their own table that went aside after they were judged. */
-static bool follow_aside(struct pgsink *s, size_t r)
+/* Rows that lean on rows of the chunk which went aside, or were parked, after they were judged: of the same table, or
+ * of one that comes later. */
+static bool follow(struct pgsink *s, size_t r, struct chunk_plan *plan)
 {
     struct netchange *net = s->net;
     const struct rule *rule = s->rules[r].target.rule;
@@ -220,13 +291,11 @@ static bool follow_aside(struct pgsink *s, size_t r)
 
     for (uint32_t e = net->rules[r].first; e != NET_NONE; e = net->entries[e].next) {
         const struct net_entry *entry = &net->entries[e];
-        if (!net_inserts(entry) && !net_updates(entry))
-            continue;
-        for (size_t c = 0; c < rule->column_count && !entry->aside; c++) {
-            if (rule->columns[c].parent != rule || entry->row->values[c].state != VALUE_TEXT ||
-                parent_in_chunk(net, rule, &entry->row->values[c]) != 0)
+        for (size_t c = 0; c < rule->column_count && (net_inserts(entry) || net_updates(entry)); c++) {
+            enum in_chunk in_chunk = asks(s, entry, c) ? reference_in_chunk(s, entry, c) : IN_CHUNK_UNKNOWN;
+            if (in_chunk != IN_CHUNK_ASIDE && in_chunk != IN_CHUNK_GONE)
                 continue;
-            netchange_set_aside(net, e);
+            miss(s, e, c, in_chunk, plan);
             moved = true;
         }
     }
@@ -236,6 +305,7 @@ static bool follow_aside(struct pgsink *s, size_t r)
 static int check_parents(struct pgsink *s, struct chunk_plan *plan, struct err *reterr)
 {
     const int *order = map_rule_order(s->options.map);
+    bool moved = true;
 
     for (size_t i = 0; i < s->rule_count; i++) {
         size_t r = (size_t)order[i];
@@ -243,13 +313,46 @@ static int check_parents(struct pgsink *s, struct chunk_plan *plan, struct err *
 
         if (!s->rules[r].target.has_parents || s->net->rules[r].entry_count == 0)
             continue;
-        collect_questions(s, r, &asking);
+        collect_questions(s, r, false, &asking);
         if (asking.count && parents_ask(s, asking.questions, asking.count, reterr))
             return -1;
         judge_answers(s, &asking, plan);
-        while (s->net->rules[r].aside_count && follow_aside(s, r))
-            ;
     }
+    while (moved) {
+        moved = false;
+        for (size_t r = 0; r < s->rule_count; r++)
+            if (s->rules[r].target.has_parents && s->net->rules[r].entry_count)
+                moved |= follow(s, r, plan);
+    }
+    return 0;
+}
+
+/* --- parents that derivations write --- */
+
+static void look_for_late(struct pgsink *s, struct chunk_plan *plan)
+{
+    if (map_derivation_count(s->options.map) == 0)
+        return;
+    plan->late = arena_zalloc(&s->scratch, s->rule_count, sizeof(*plan->late));
+    for (size_t r = 0; r < s->rule_count; r++) {
+        const struct rule *rule = s->rules[r].target.rule;
+        for (size_t c = 0; c < rule->column_count && s->net->rules[r].entry_count; c++)
+            plan->late[r] |= rule->columns[c].parent_derivation && !rule->columns[c].parent;
+    }
+}
+
+int chunk_plan_late(struct pgsink *s, struct chunk_plan *plan, size_t rule_index, struct err *reterr)
+{
+    struct asking asking;
+
+    if (!plan->late || !plan->late[rule_index])
+        return 0;
+    collect_questions(s, rule_index, true, &asking);
+    if (asking.count && parents_ask(s, asking.questions, asking.count, reterr))
+        return -1;
+    judge_answers(s, &asking, plan);
+    while (follow(s, rule_index, plan))
+        ;
     return 0;
 }
 
@@ -257,8 +360,10 @@ int chunk_plan(struct pgsink *s, struct row *const *rows, size_t count, struct c
 {
     *ret_plan = (struct chunk_plan){0};
     netchange_build(s->net, rows, count, &s->scratch);
-    if (!s->snapshot && (set_aside_standing(s, reterr) || set_aside_side_records(s, reterr)))
+    /* entries of woken rows have been taken out */
+    if (!s->snapshot && ((!s->waking && set_aside_standing(s, reterr)) || set_aside_side_records(s, reterr)))
         return -1;
     set_aside_unclear(s, ret_plan);
+    look_for_late(s, ret_plan);
     return check_parents(s, ret_plan, reterr);
 }

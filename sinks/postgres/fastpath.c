@@ -7,8 +7,9 @@
 #include "cdc/base/uuid.h"
 #include "sinks/postgres/copyin.h"
 #include "sinks/postgres/parents.h"
+#include "sinks/postgres/park.h"
+#include "sinks/postgres/pending.h"
 #include "sinks/postgres/pipe.h"
-#include "sinks/postgres/marks.h"
 #include "sinks/postgres/session.h"
 #include "sinks/postgres/stage.h"
 
@@ -183,7 +184,7 @@ static int note_gone(struct pgsink *s, size_t r, const struct group *group, stru
 
     buf_init(&array, SESSION_ARRAY_MAX);
     for (size_t i = 0; i < group->count; i++) {
-        const char *key = source_key(s->net->entries[group->entries[i]].row->change, &s->scratch);
+        const char *key = park_key(s->net->entries[group->entries[i]].row, &s->scratch);
         struct value value = {.text = key, .len = (uint32_t)strlen(key), .state = VALUE_TEXT};
         session_put_array_item(&array, &value);
     }
@@ -215,8 +216,8 @@ static void count_deletes(const struct rule *rule, enum net_action action, int64
 
 static void forget_parents(struct pgsink *s, const struct rule *rule, const struct group *group)
 {
-    for (size_t i = 0; rule->locator_count == 1 && i < group->count; i++)
-        parents_deleted(s->parents, rule, &s->net->entries[group->entries[i]].locator[0]);
+    for (size_t i = 0; i < group->count; i++)
+        parents_row_deleted(s, rule, s->net->entries[group->entries[i]].locator);
 }
 
 /* A rule's deletes of one kind: each kind is counted differently, so each has a statement. */
@@ -231,6 +232,8 @@ static int write_deletes(struct pgsink *s, size_t r, enum net_action action, str
             group.entries[group.count++] = e;
     if (group.count == 0)
         return 0;
+    if (rule->on_delete == DELETE_ROW && park_group_leaving(s, r, group.entries, group.count, reterr))
+        return -1;
     if (rule->on_delete != DELETE_KEEP && delete_group(s, r, &group, &affected, reterr))
         return -1;
     if (rule->on_delete != DELETE_ROW && note_gone(s, r, &group, reterr))
@@ -353,15 +356,13 @@ static int write_updates(struct pgsink *s, size_t r, const struct chunk_plan *pl
 
 /* --- inserts --- */
 
-static int write_inserts(struct pgsink *s, size_t r, struct group *group, struct err *reterr)
+static int copy_rows(struct pgsink *s, size_t r, struct group *group, struct err *reterr)
 {
     const struct target *target = &s->rules[r].target;
     struct buf sql;
     int64_t rows;
     int rc;
 
-    if (group->count == 0)
-        return 0;
     if (group->count < FEW)
         return write_few(s, r, TARGET_INSERT, group, NULL, &rows, reterr);
     bring_near(s, r, group);
@@ -374,6 +375,24 @@ static int write_inserts(struct pgsink *s, size_t r, struct group *group, struct
     for (size_t i = 0; i < group->count; i++)
         copyin_row(s, -1, s->net->entries[group->entries[i]].row->values, NULL, target->rule->column_count);
     return copyin_end(s, &rows, reterr);
+}
+
+static int write_inserts(struct pgsink *s, size_t r, struct group *group, struct err *reterr)
+{
+    const struct row **rows;
+
+    if (group->count == 0)
+        return 0;
+    if (copy_rows(s, r, group, reterr))
+        return -1;
+    for (size_t i = 0; i < group->count; i++)
+        park_row_arrived(s, s->net->entries[group->entries[i]].row);
+    if (!s->waking)
+        return 0;
+    rows = arena_alloc(&s->scratch, group->count * sizeof(*rows));
+    for (size_t i = 0; i < group->count; i++)
+        rows[i] = s->net->entries[group->entries[i]].row;
+    return park_restore(s, rows, group->count, reterr);
 }
 
 static int write_rows(struct pgsink *s, size_t r, const struct chunk_plan *plan, struct account *delta,
@@ -393,24 +412,7 @@ static int write_rows(struct pgsink *s, size_t r, const struct chunk_plan *plan,
     return write_inserts(s, r, &inserts, reterr);
 }
 
-/* --- notes and the whole --- */
-
-static int note_pending(struct pgsink *s, const struct pending_note *note, struct err *reterr)
-{
-    const struct row *row = s->net->entries[note->entry].row;
-    const struct rule_column *column = &row->rule->columns[note->column];
-    const char *params[6] = {
-        s->options.pipeline, row->rule->name,       source_key(row->change, &s->scratch),
-        column->name,        column->parent_entity, arena_strndup(&s->scratch, note->parent.text, note->parent.len)};
-
-    rule_state_of(s, row->rule)->pending++;
-    pending_remember(s, row->rule, params[2], note->column, &note->parent);
-    return session_query(s, "noting a pending reference",
-                         "INSERT INTO pgrekey.pending_reference (pipeline, rule, key, column_name, parent_entity, "
-                         "parent_id) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (pipeline, rule, key, column_name) "
-                         "DO UPDATE SET parent_entity = excluded.parent_entity, parent_id = excluded.parent_id",
-                         6, params, NULL, reterr);
-}
+/* --- the whole --- */
 
 void fastpath_count_only(const struct pgsink *s, size_t rule_index, struct account *delta)
 {
@@ -418,7 +420,7 @@ void fastpath_count_only(const struct pgsink *s, size_t rule_index, struct accou
         delta->excluded += !s->net->entries[e].aside && s->net->entries[e].action == NET_EXCLUDED;
 }
 
-int fastpath_write(struct pgsink *s, const struct chunk_plan *plan, struct account *deltas, struct err *reterr)
+int fastpath_write(struct pgsink *s, struct chunk_plan *plan, struct account *deltas, struct err *reterr)
 {
     static const enum net_action DELETES[] = {NET_DELETE, NET_REPLACE, NET_EXCLUDE};
     const int *order = map_rule_order(s->options.map);
@@ -434,11 +436,8 @@ int fastpath_write(struct pgsink *s, const struct chunk_plan *plan, struct accou
         if (s->net->rules[r].entry_count == 0)
             continue;
         fastpath_count_only(s, r, &deltas[r]);
-        if (write_rows(s, r, plan, &deltas[r], reterr))
+        if (chunk_plan_late(s, plan, r, reterr) || write_rows(s, r, plan, &deltas[r], reterr))
             return -1;
     }
-    for (const struct pending_note *note = plan->pending; note; note = note->next)
-        if (!s->net->entries[note->entry].aside && note_pending(s, note, reterr))
-            return -1;
-    return 0;
+    return pending_put_notes(s, plan, reterr) || park_new_rows(s, plan, deltas, reterr) ? -1 : 0;
 }

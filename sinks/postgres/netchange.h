@@ -25,6 +25,7 @@ enum net_action {
     NET_DELETE,   /* was there, is gone */
     NET_EXCLUDE,  /* was there (mapped or excluded), lives, but not for this rule */
     NET_EXCLUDED, /* was not there, lives, but not for this rule: only counted */
+    NET_PARKED,   /* the caller's: was an INSERT whose required parent is not there */
 };
 
 #define NET_NONE UINT32_MAX /* no entry */

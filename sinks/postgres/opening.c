@@ -290,6 +290,15 @@ int opening_check_rules(struct pgsink *s, struct err *reterr)
     return rc;
 }
 
+static void read_place_bound(struct pgsink *s, const char *label, bool waiting, int64_t count)
+{
+    for (size_t p = 0; p < s->references.place_count; p++) {
+        struct place *place = &s->references.places[p];
+        if (strcmp(place->label, label) == 0)
+            *(waiting ? &place->waiting : &place->pending) = count;
+    }
+}
+
 int opening_read_bounds(struct pgsink *s, struct err *reterr)
 {
     const char *params[1] = {s->options.pipeline};
@@ -299,11 +308,19 @@ int opening_read_bounds(struct pgsink *s, struct err *reterr)
                       "SELECT 0, rule, count(*) FROM pgrekey.quarantine WHERE pipeline = $1 AND status <> 'resolved' "
                       "GROUP BY rule UNION ALL "
                       "SELECT 1, rule, count(*) FROM pgrekey.pending_reference WHERE pipeline = $1 GROUP BY rule "
-                      "UNION ALL SELECT 2, rule, count(*) FROM pgrekey.gone WHERE pipeline = $1 GROUP BY rule",
+                      "UNION ALL SELECT 2, rule, count(*) FROM pgrekey.gone WHERE pipeline = $1 GROUP BY rule "
+                      "UNION ALL SELECT 3, waits_table, count(*) FROM pgrekey.quarantine WHERE pipeline = $1 "
+                      "AND status <> 'resolved' AND waits_id IS NOT NULL GROUP BY waits_table "
+                      "UNION ALL SELECT 4, parent_table, count(*) FROM pgrekey.pending_reference "
+                      "WHERE pipeline = $1 AND parent_table IS NOT NULL GROUP BY parent_table",
                       1, params, &result, reterr))
         return -1;
     for (int i = 0; i < PQntuples(result); i++) {
         int64_t count = strtoll(PQgetvalue(result, i, 2), NULL, 10);
+        if (*PQgetvalue(result, i, 0) >= '3') {
+            read_place_bound(s, PQgetvalue(result, i, 1), *PQgetvalue(result, i, 0) == '3', count);
+            continue;
+        }
         for (size_t r = 0; r < s->rule_count; r++) {
             struct rule_state *rule = &s->rules[r];
             if (strcmp(rule->target.rule->name, PQgetvalue(result, i, 1)) != 0)

@@ -21,8 +21,8 @@ void parents_forget(struct parents *parents);
 
 /* One value of a reference, and what is known of it. */
 struct parent_question {
-    const struct rule *parent; /* the rule that owns the parent's table */
-    const struct value *value; /* its key's text */
+    size_t place;              /* references.h: a table's key column, whoever writes it */
+    const struct value *value; /* the key's text */
     bool found;                /* the answer */
 };
 
@@ -33,9 +33,13 @@ int parents_ask_afresh(struct pgsink *s, struct parent_question *questions, size
                        struct err *reterr) MUST_CHECK;
 
 /* Is it in the cache? (false: ask) */
-bool parents_knows(const struct parents *parents, const struct rule *rule, const struct value *value);
-/* A row of `rule` was written, or deleted (value: of its single key column). */
-void parents_written(struct parents *parents, const struct rule *rule, const struct value *value);
-void parents_deleted(struct parents *parents, const struct rule *rule, const struct value *value);
+bool parents_knows(const struct parents *parents, size_t place, const struct value *value);
+/* A row was written, or deleted, that stands at this place under this value. */
+void parents_written(struct parents *parents, size_t place, const struct value *value);
+void parents_deleted(struct parents *parents, size_t place, const struct value *value);
+
+/* The same of a row of a rule, for whatever places it stands at; deleted: by its locator alone. */
+void parents_row_written(struct pgsink *s, const struct row *row);
+void parents_row_deleted(struct pgsink *s, const struct rule *rule, const struct value *locator);
 
 #endif

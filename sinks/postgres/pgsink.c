@@ -18,6 +18,7 @@
 #include "sinks/postgres/netchange.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/parents.h"
+#include "sinks/postgres/park.h"
 #include "sinks/postgres/record.h"
 #include "sinks/postgres/request_store.h"
 #include "sinks/postgres/retry.h"
@@ -70,6 +71,8 @@ static void sink_close_op(struct sink *sink)
         free(s->counter_statements[i].sql);
     free(s->record_statement.sql);
     free(s->rules);
+    park_close(s);
+    references_done(&s->references);
     parents_free(s->parents);
     netchange_free(s->net);
     durable_free(s->durable);
@@ -114,6 +117,57 @@ static bool any_deferrable(const struct catalog *catalog)
     return false;
 }
 
+static bool is_plain_key(const char *type)
+{
+    return strcmp(type, "smallint") == 0 || strcmp(type, "integer") == 0 || strcmp(type, "bigint") == 0 ||
+           strcmp(type, "uuid") == 0;
+}
+
+/* Does the target row hold the source's key, so that its text there is the source's? */
+static bool knows_key(const struct pgsink *s, const struct target *target)
+{
+    const struct rule *rule = target->rule;
+    const struct relation *source = map_rule_source(s->options.map, rule);
+
+    if (!source || source->key_count == 0 || rule->origin_count != source->key_count)
+        return false;
+    for (size_t i = 0; i < rule->origin_count; i++) {
+        const char *type = target->types[rule->origin[i]];
+        if (!is_plain_key(source->columns[source->key[i]].base_type) ||
+            (!is_plain_key(type) && strcmp(type, "text") != 0 && strcmp(type, "character varying") != 0))
+            return false;
+    }
+    return true;
+}
+
+static void add_here(struct target *target, size_t place, size_t column)
+{
+    target->here = mem_realloc(target->here, (target->here_count + 1) * sizeof(*target->here));
+    target->here[target->here_count++] = (struct here){.place = place, .column = column};
+}
+
+/* Who refers to whom; and that the net change answers for rows that others refer to. */
+static void describe_references(struct pgsink *s)
+{
+    bool *written;
+
+    references_init(&s->references, s->options.map, s->options.target);
+    written = mem_zalloc(s->references.place_count + 1, sizeof(*written));
+    for (size_t r = 0; r < s->rule_count; r++)
+        s->rules[r].target.knows_key = knows_key(s, &s->rules[r].target);
+    for (size_t r = 0; r < s->rule_count; r++)
+        for (size_t p = 0; p < s->references.place_count; p++) {
+            int column = references_column_at(&s->references.places[p], s->rules[r].target.rule);
+            if (column < 0)
+                continue;
+            add_here(&s->rules[r].target, p, (size_t)column);
+            s->references.places[p].shared = written[p];
+            written[p] = true;
+            s->net->rules[r].wanted = true;
+        }
+    free(written);
+}
+
 static int describe_targets(struct pgsink *s, struct err *reterr)
 {
     s->rule_count = map_rule_count(s->options.map);
@@ -124,12 +178,7 @@ static int describe_targets(struct pgsink *s, struct err *reterr)
         if (target_init(&s->rules[i].target, rule, map_rule_target(s->options.map, rule), s->options.target, reterr))
             return -1;
     }
-    for (size_t i = 0; i < s->rule_count; i++) {
-        const struct rule *rule = s->rules[i].target.rule;
-        for (size_t c = 0; c < rule->column_count; c++)
-            if (rule->columns[c].parent)
-                s->net->rules[rule->columns[c].parent->index].wanted = true;
-    }
+    describe_references(s);
     s->deferrable = any_deferrable(s->options.target);
     return 0;
 }
@@ -144,6 +193,7 @@ static struct pgsink *new_sink(const struct pgsink_options *options)
     s->durable = durable_new();
     s->breaker = breaker_new(options->breaker_window, options->breaker_percent);
     rowmode_open(s);
+    park_open(s);
     buf_init(&s->copy, COPY_MAX);
     arena_init(&s->scratch, (size_t)256 << 10);
     return s;

@@ -9,7 +9,8 @@
 #include "sinks/postgres/image.h"
 #include "sinks/postgres/session.h"
 
-#define ENTRY_COLUMNS "id, status, category, op, change, lsn, xid, retries"
+#define ENTRY_COLUMNS "id, status, category, op, change, lsn, xid, retries, target_row::text"
+#define ENTRY_COLUMN_COUNT 9
 
 /* --- asking for many keys at once --- */
 
@@ -121,6 +122,8 @@ static struct standing *take_entry(const PGresult *result, const struct rule *ru
         entry->lsn = 0;
     entry->xid = (uint32_t)strtoul(PQgetvalue(result, 0, 6), NULL, 10);
     entry->retries = atoi(PQgetvalue(result, 0, 7));
+    if (!PQgetisnull(result, 0, 8))
+        entry->kept = arena_strndup(arena, PQgetvalue(result, 0, 8), (size_t)PQgetlength(result, 0, 8));
     return entry;
 }
 
@@ -166,9 +169,9 @@ int quarantine_load(struct pgsink *s, int64_t id, struct arena *arena, struct st
                       2, params, &result, reterr))
         return -1;
     if (PQntuples(result) > 0) {
-        const struct rule *rule = rule_by_name(s, PQgetvalue(result, 0, 8));
+        const struct rule *rule = rule_by_name(s, PQgetvalue(result, 0, ENTRY_COLUMN_COUNT));
         if (rule)
-            *ret_entry = take_entry(result, rule, PQgetvalue(result, 0, 9), arena);
+            *ret_entry = take_entry(result, rule, PQgetvalue(result, 0, ENTRY_COLUMN_COUNT + 1), arena);
     }
     PQclear(result);
     return 0;
@@ -205,6 +208,12 @@ int quarantine_change(struct pgsink *s, const struct standing *entry, struct are
     change->lsn = entry->lsn;
     change->xid = entry->xid;
     change->identity = arena_zalloc(arena, relation->key_count + 1, sizeof(*change->identity));
+    if (*entry->key != '[') { /* known by its place on the target only */
+        change->identity = NULL;
+        change->columns = arena_zalloc(arena, relation->column_count + 1, sizeof(*change->columns));
+        *ret_change = change;
+        return 0;
+    }
     if (take_key(s, entry->key, change->identity, relation->key_count, arena, &fits, reterr))
         return -1;
     if (!fits)
@@ -239,14 +248,17 @@ int quarantine_merge(struct pgsink *s, const struct standing *entry, const struc
 
 static const char PUT[] =
     "INSERT INTO pgrekey.quarantine AS q (pipeline, rule, key, source_table, target_table, op, category, severity,"
-    " sqlstate, column_name, constraint_name, reason, suggestion, change, lsn, xid, blocked_by, next_try)"
+    " sqlstate, column_name, constraint_name, reason, suggestion, change, lsn, xid, blocked_by, next_try,"
+    " waits_table, waits_id, target_row)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-    " now() + make_interval(secs => $18))"
+    " now() + make_interval(secs => $18), $19, $20, $21)"
     " ON CONFLICT (pipeline, rule, key) WHERE status <> 'resolved' DO UPDATE SET status = 'pending',"
     " op = excluded.op, category = excluded.category, severity = excluded.severity, sqlstate = excluded.sqlstate,"
     " column_name = excluded.column_name, constraint_name = excluded.constraint_name, reason = excluded.reason,"
     " suggestion = excluded.suggestion, change = excluded.change, lsn = excluded.lsn, xid = excluded.xid,"
-    " blocked_by = excluded.blocked_by, next_try = excluded.next_try, retries = 0, last_tried = now()"
+    " blocked_by = excluded.blocked_by, next_try = excluded.next_try, retries = 0, last_tried = now(),"
+    " waits_table = excluded.waits_table, waits_id = excluded.waits_id,"
+    " target_row = coalesce(excluded.target_row, q.target_row)"
     " RETURNING id";
 
 static const char *or_empty(const char *text)
@@ -264,6 +276,12 @@ static int make_image(struct buf *image, const struct change *change, struct err
     buf_done(image);
     return err_set(reterr, ERR_FATAL, "a row of %s.%s is too large for the quarantine", change->relation->schema,
                    change->relation->name);
+}
+
+static void count_waiting(struct pgsink *s, const struct place *waits)
+{
+    if (waits)
+        s->references.places[waits - s->references.places].waiting++;
 }
 
 int quarantine_put(struct pgsink *s, const struct rule *rule, const struct change *change, const char *key,
@@ -297,7 +315,10 @@ int quarantine_put(struct pgsink *s, const struct rule *rule, const struct chang
                             lsn_format(change->lsn, lsn),
                             xid,
                             why->blocked_by,
-                            s->options.retry_limit > 0 ? backoff : NULL};
+                            s->options.retry_limit > 0 && !why->waits ? backoff : NULL,
+                            why->waits ? why->waits->label : NULL,
+                            why->waits ? why->waits_id : NULL,
+                            why->kept};
     int failed =
         session_query(s, "writing the quarantine", PUT, sizeof(params) / sizeof(*params), params, &result, reterr);
     buf_done(&image);
@@ -306,6 +327,7 @@ int quarantine_put(struct pgsink *s, const struct rule *rule, const struct chang
     *ret_id = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
     PQclear(result);
     rule_state_of(s, rule)->standing++;
+    count_waiting(s, why->waits);
     return 0;
 }
 
@@ -327,13 +349,20 @@ int quarantine_refresh(struct pgsink *s, int64_t id, const struct change *change
                             or_empty(why->reason),
                             category_suggestion(why->category),
                             buf_text(&image),
-                            why->blocked_by};
+                            why->blocked_by,
+                            why->waits ? why->waits->label : NULL,
+                            why->waits ? why->waits_id : NULL,
+                            why->kept};
     int failed = session_query(
         s, "writing the quarantine",
         "UPDATE pgrekey.quarantine SET category = $2, severity = $3, sqlstate = $4, column_name = $5,"
-        " constraint_name = $6, reason = $7, suggestion = $8, change = $9, blocked_by = $10 WHERE id = $1",
+        " constraint_name = $6, reason = $7, suggestion = $8, change = $9, blocked_by = $10, waits_table = $11,"
+        " waits_id = $12, target_row = coalesce($13::jsonb, target_row),"
+        " next_try = CASE WHEN $12::text IS NULL THEN next_try END WHERE id = $1",
         sizeof(params) / sizeof(*params), params, NULL, reterr);
     buf_done(&image);
+    if (!failed)
+        count_waiting(s, why->waits);
     return failed;
 }
 
@@ -387,7 +416,7 @@ static int resolve(struct pgsink *s, const struct rule *rule, const char *key, s
         "WITH fresh AS (DELETE FROM pgrekey.quarantine WHERE pipeline = $1 AND rule = $2"
         " AND ($3::text IS NULL OR key = $3) AND status <> 'resolved' AND first_seen = now())"
         " UPDATE pgrekey.quarantine SET status = 'resolved', resolved_at = now(), next_try = NULL, blocked_by = NULL,"
-        " change = '{}' WHERE pipeline = $1 AND rule = $2 AND ($3::text IS NULL OR key = $3)"
+        " change = '{}', target_row = NULL WHERE pipeline = $1 AND rule = $2 AND ($3::text IS NULL OR key = $3)"
         " AND status <> 'resolved' AND first_seen <> now()",
         3, params, NULL, reterr);
 }

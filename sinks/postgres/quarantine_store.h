@@ -18,6 +18,7 @@
 #include "transform/row.h"
 
 struct pgsink;
+struct place;
 
 /* A source key of a rule, and whether an entry of it stands (is open or discarded). */
 struct quarantine_key {
@@ -41,6 +42,7 @@ struct standing {
     uint64_t lsn;
     uint32_t xid;
     int retries;
+    const char *kept; /* its target row while it is parked, JSON; or NULL */
 };
 /* By key: NULL where none stands; asks only where the rule's `standing` is not 0. */
 int quarantine_find(struct pgsink *s, const struct rule *rule, const char *key, struct arena *arena,
@@ -62,7 +64,10 @@ int quarantine_merge(struct pgsink *s, const struct standing *entry, const struc
 struct refusal {
     enum category category;
     const char *sqlstate, *column, *constraint, *reason;
-    const char *blocked_by; /* the target row that holds its unique value: blocked_text() of rowmode; or NULL */
+    const char *blocked_by;    /* the target row that holds its unique value: blocked_text() of rowmode; or NULL */
+    const struct place *waits; /* the parent that is not there: it is parked; or NULL */
+    const char *waits_id;
+    const char *kept; /* its target row, which has left with it; NULL: what the entry keeps already stays */
 };
 /* Puts the change aside under `key`, or replaces what stands there: a new first failure, retries at 0. */
 int quarantine_put(struct pgsink *s, const struct rule *rule, const struct change *change, const char *key,

@@ -4,6 +4,7 @@
 #include "sinks/postgres/chunk.h"
 #include "sinks/postgres/fastpath.h"
 #include "sinks/postgres/parents.h"
+#include "sinks/postgres/park.h"
 #include "sinks/postgres/pipe.h"
 #include "sinks/postgres/record.h"
 #include "sinks/postgres/rowmode.h"
@@ -38,11 +39,13 @@ static bool is_plain(const struct pgsink *s, const struct chunk_plan *plan)
 {
     size_t rules = 0;
 
-    if (plan->pending)
+    if (plan->pending || plan->parked)
         return false;
     for (size_t r = 0; r < s->rule_count; r++) {
         const struct rule *rule = s->rules[r].target.rule;
         rules += s->net->rules[r].entry_count != 0;
+        if (plan->late && plan->late[r])
+            return false;
         if (s->net->rules[r].aside_count)
             return false;
         if (!rule->may_exclude && rule->on_delete == DELETE_ROW)
@@ -130,12 +133,12 @@ static void remember(struct pgsink *s)
         const struct net_entry *entry = &s->net->entries[e];
         const struct rule *rule = entry->row->rule;
 
-        if (!s->net->rules[rule->index].wanted || rule->locator_count != 1 || !rule->locator_is_key)
+        if (!s->net->rules[rule->index].wanted)
             continue;
         if (entry->action == NET_DELETE)
-            parents_deleted(s->parents, rule, &entry->locator[0]);
+            parents_row_deleted(s, rule, entry->locator);
         else if (net_inserts(entry))
-            parents_written(s->parents, rule, &entry->locator[0]);
+            parents_row_written(s, entry->row);
     }
 }
 
@@ -194,7 +197,7 @@ int quickpath_apply(struct pgsink *s, const struct batch *batch, bool *ret_done,
     struct chunk_plan plan;
     struct quick q = {.s = s};
     struct err failure = {0};
-    bool releases;
+    bool busy;
 
     *ret_done = false;
     if (!is_quick(s, batch))
@@ -204,9 +207,13 @@ int quickpath_apply(struct pgsink *s, const struct batch *batch, bool *ret_done,
         return give_up(s, &failure, reterr);
     if (!is_plain(s, &plan))
         return 0;
-    if (rowmode_releases(s, batch->rows, batch->row_count, &releases, &failure))
+    if (rowmode_releases(s, batch->rows, batch->row_count, &busy, &failure))
         return give_up(s, &failure, reterr);
-    if (releases)
+    if (!busy && park_awaited(s, &busy, &failure))
+        return give_up(s, &failure, reterr);
+    if (!busy && park_any_leaving(s, &busy, &failure))
+        return give_up(s, &failure, reterr);
+    if (busy)
         return 0;
     if (write_batch(&q, batch, ret_done, reterr))
         return -1;

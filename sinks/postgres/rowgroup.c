@@ -195,6 +195,7 @@ static int try_group(struct pgsink *s, struct group *group, size_t *ret_stuck, s
 
 static int undo(struct pgsink *s, const struct account *deltas, struct err *reterr)
 {
+    park_undo(s, s->rowmode->group_mark);
     s->rowmode->savepoint = false;
     for (size_t i = 0; i < s->rule_count; i++)
         s->rules[i].delta = deltas[i];
@@ -249,6 +250,7 @@ int rowmode_together(struct pgsink *s, int64_t *ids, size_t *count, struct err *
     group = mem_zalloc(1, sizeof(*group));
     group->count = *count;
     memcpy(group->ids, ids, *count * sizeof(*ids));
+    s->rowmode->group_mark = park_mark(s);
     deltas = mem_alloc((s->rule_count + 1) * sizeof(*deltas));
     for (size_t i = 0; i < s->rule_count; i++)
         deltas[i] = s->rules[i].delta;

@@ -8,6 +8,7 @@
  */
 #include "sinks/postgres/rowmode.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +34,6 @@ void rowmode_close(struct pgsink *s)
         return;
     arena_done(&s->rowmode->arena);
     blocked_done(&s->rowmode->blocked);
-    pending_forget(s->rowmode);
-    free(s->rowmode->noted);
     free(s->rowmode->exchange);
     free(s->rowmode->aside);
     free(s->rowmode);
@@ -46,7 +45,6 @@ void rowmode_end(struct pgsink *s)
     s->rowmode->savepoint = false;
     s->rowmode->aside_count = s->rowmode->aside_from = 0;
     s->rowmode->xid = 0;
-    pending_forget(s->rowmode);
     arena_reset(&s->rowmode->arena, ARENA_KEEP_BYTES);
 }
 
@@ -95,6 +93,21 @@ static void settle(struct pgsink *s, const struct work *w, enum account_event ev
 
 /* --- what is known of the key --- */
 
+/* It left with its parent, and was known by its place on the target alone: from now on it has its name. */
+static int find_by_place(struct pgsink *s, struct work *w, const char *key, struct err *reterr)
+{
+    const char *params[] = {NULL, key};
+
+    if (quarantine_find(s, w->rule, w->other_key, &s->rowmode->arena, &w->entry, reterr))
+        return -1;
+    if (!w->entry)
+        return 0;
+    w->entry->key = key;
+    params[0] = arena_printf(&s->rowmode->arena, "%" PRId64, w->entry->id);
+    return session_query(s, "naming a quarantined row", "UPDATE pgrekey.quarantine SET key = $2 WHERE id = $1", 2,
+                         params, NULL, reterr);
+}
+
 static int look_up(struct pgsink *s, struct work *w, struct err *reterr)
 {
     struct arena *arena = &s->rowmode->arena;
@@ -102,6 +115,10 @@ static int look_up(struct pgsink *s, struct work *w, struct err *reterr)
 
     if (quarantine_find(s, w->rule, before, arena, &w->entry, reterr))
         return -1;
+    if (!w->entry && w->other_key && find_by_place(s, w, before, reterr))
+        return -1;
+    if (w->entry && w->entry->kept)
+        w->kept = w->entry->kept;
     if (w->old_key && quarantine_find(s, w->rule, w->key, arena, &w->at_new, reterr))
         return -1;
     if (gone_find(s, w->rule, before, &w->gone, reterr))
@@ -178,6 +195,24 @@ static enum written merge(struct pgsink *s, struct work *w, const struct row **r
     return WRITE_DONE;
 }
 
+/* What of a parked row the change does not hold comes from the target row that it had. */
+static enum written fill(struct pgsink *s, const struct work *w, const struct row **row, struct err *reterr)
+{
+    struct arena *arena = &s->rowmode->arena;
+    struct row *whole;
+
+    if (!w->kept || (*row)->op != ROW_UPSERT)
+        return WRITE_DONE;
+    whole = arena_alloc(arena, sizeof(*whole));
+    *whole = **row;
+    whole->kept = w->kept;
+    whole->values = arena_alloc(arena, (w->rule->column_count + 1) * sizeof(*whole->values));
+    memcpy(whole->values, (*row)->values, w->rule->column_count * sizeof(*whole->values));
+    whole->locator = arena_zalloc(arena, w->rule->locator_count + 1, sizeof(*whole->locator));
+    *row = whole;
+    return park_fill(s, &whole, 1, arena, reterr) ? WRITE_FAILED : WRITE_DONE;
+}
+
 /* --- write --- */
 
 static enum written write_row(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
@@ -239,6 +274,11 @@ static void put_aside(struct pgsink *s, int64_t id)
 }
 
 /* The row under the old key stands on, held by children: a refused delete of that key. */
+void rowmode_take_up(struct pgsink *s, int64_t id)
+{
+    put_aside(s, id);
+}
+
 static int put_old_aside(struct pgsink *s, const struct work *w, struct err *reterr)
 {
     struct change gone = *w->change;
@@ -270,7 +310,7 @@ static int settle_marks(struct pgsink *s, const struct work *w, enum row_op op, 
 {
     const char *before = w->old_key ? w->old_key : w->key;
 
-    if ((op != ROW_UPSERT || w->old_key) && pending_remove(s, w->rule, before, NULL, reterr))
+    if ((op != ROW_UPSERT || w->old_key) && pending_remove(s, w->rule, before, w->other_key, NULL, reterr))
         return -1;
     /* The new key may be one that a kept row was left behind under: it lives again. */
     if (op == ROW_UPSERT && w->old_key && gone_remove(s, w->rule, w->key, reterr))
@@ -287,6 +327,9 @@ static int after_done(struct pgsink *s, const struct work *w, const struct row *
     if (resolve_entries(s, w, reterr) || settle_marks(s, w, row->op, reterr))
         return -1;
     settle(s, w, event_of(row->op));
+    park_settle(s);
+    if (row->op == ROW_UPSERT && (!w->existed || w->old_locator))
+        park_row_arrived(s, row);
     if (!w->again)
         breaker_count(s->breaker, 1, 0);
     return 0;
@@ -325,6 +368,10 @@ static int after_refused(struct pgsink *s, struct work *w, const struct row *row
 
     if (look_whether_it_stood(s, w, row, reterr))
         return -1;
+    if (!w->refusal.kept)
+        w->refusal.kept = row->kept;
+    if (w->refusal.waits && park_take_row(s, w, w->old_locator ? w->old_locator : row->locator, reterr))
+        return -1;
     if (w->old_locator && drop_old(s, w, reterr))
         return -1;
     if (w->old_key && resolve_entries(s, w, reterr))
@@ -332,6 +379,11 @@ static int after_refused(struct pgsink *s, struct work *w, const struct row *row
     if (quarantine_put(s, w->rule, kept, w->key, &w->refusal, &id, reterr))
         return -1;
     settle(s, w, w->change->op == CHANGE_DELETE ? EVENT_DELETE_FAILED : EVENT_FAILED);
+    park_settle(s);
+    if (w->refusal.waits) { /* its parent wakes it */
+        s->figures.quarantined++;
+        return 0;
+    }
     note_failure(s, w);
     if (w->refusal.blocked_by)
         blocked_add(&s->rowmode->blocked, w->refusal.blocked_by);
@@ -362,8 +414,11 @@ static int after_skipped(struct pgsink *s, struct work *w, struct err *reterr)
     return 0;
 }
 
-static int after_refused_again(struct pgsink *s, struct work *w, struct err *reterr)
+static int after_refused_again(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
 {
+    if (w->refusal.waits && park_take_row(s, w, row->locator, reterr))
+        return -1;
+    park_settle(s);
     if (w->refusal.blocked_by)
         blocked_add(&s->rowmode->blocked, w->refusal.blocked_by);
     return quarantine_refresh(s, w->entry->id, w->change, &w->refusal, reterr);
@@ -373,6 +428,8 @@ static int work_through(struct pgsink *s, struct work *w, const struct row *row,
 {
     enum written written = merge(s, w, &row, reterr);
 
+    if (written == WRITE_DONE)
+        written = fill(s, w, &row, reterr);
     if (written == WRITE_DONE) {
         if (row_savepoint(s, reterr))
             return -1;
@@ -381,7 +438,7 @@ static int work_through(struct pgsink *s, struct work *w, const struct row *row,
     *ret_done = written == WRITE_DONE;
     switch (written) {
     case WRITE_DONE: return after_done(s, w, row, reterr);
-    case WRITE_REFUSED: return w->again ? after_refused_again(s, w, reterr) : after_refused(s, w, row, reterr);
+    case WRITE_REFUSED: return w->again ? after_refused_again(s, w, row, reterr) : after_refused(s, w, row, reterr);
     case WRITE_SKIPPED: return w->again ? 0 : after_skipped(s, w, reterr);
     case WRITE_NEEDS_ROW:
     case WRITE_FAILED: break;
@@ -396,11 +453,15 @@ static int apply_row(struct pgsink *s, const struct row *row, struct err *reterr
                      .target = &rule_state_of(s, row->rule)->target,
                      .change = row->change,
                      .old_locator = row->old_locator,
+                     .kept = row->kept,
                      .born = row->born};
+    const struct value *locator = row->old_locator ? row->old_locator : row->locator;
     bool done;
 
     arena_reset(arena, ARENA_KEEP_BYTES);
-    w.key = source_key(row->change, arena);
+    w.key = park_key(row, arena);
+    if (!w.target->knows_key && locator)
+        w.other_key = park_locator_key(w.rule, locator, arena);
     if (row->change->key_changed) {
         w.old_key = w.key;
         w.key = source_key_new(row->change, arena);
@@ -438,6 +499,9 @@ int rowmode_again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *
     if (gone_find(s, w.rule, w.key, &w.gone, reterr))
         return -1;
     w.reopened = w.gone;
+    w.kept = entry->kept;
+    if (entry->op != CHANGE_DELETE && w.kept && park_is_empty(change))
+        return work_through(s, &w, park_row(w.rule, change, w.kept, arena), ret_resolved, reterr);
     int mapped = map_transform_rule(s->options.map, w.rule, change, arena, &row, reterr);
     if (mapped < 0)
         return -1;
@@ -521,8 +585,6 @@ int rowmode_finish(struct pgsink *s, struct err *reterr)
     if (end_of_transaction(s, reterr))
         return -1;
     if (rm->aside_count && try_all_ways(s, 0, reterr))
-        return -1;
-    if (rm->noted_count && (pending_fill(s, reterr) || row_savepoint_end(s, reterr)))
         return -1;
     return rm->aside_count ? count_failures(s, reterr) : 0;
 }

@@ -32,6 +32,9 @@ int rowmode_releases(struct pgsink *s, struct row *const *rows, size_t count, bo
  * rowmode_finish. */
 int rowmode_released(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr) MUST_CHECK;
 
+/* An entry that is to be tried again by rowmode_finish. */
+void rowmode_take_up(struct pgsink *s, int64_t id);
+
 /* At the end of a batch that completes its source transactions, before the commit: rows that this target transaction
  * quarantined for orphan or constraint reasons are tried again until nothing moves. Costs nothing where there is
  * none. (Inside rowmode_apply the same may be done when the xid changes.) */

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "sinks/postgres/park.h"
 #include "sinks/postgres/parents.h"
 
 static void put_where_old(struct buf *sql, const struct work *w, const char *alias, const char **params, int *count,
@@ -123,6 +124,12 @@ static enum written move_over(struct pgsink *s, struct work *w, const struct row
 enum written write_move(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
 {
     int64_t affected = 0;
+    bool needed;
+
+    if (park_row_is_needed(s, w->rule, w->old_locator, &needed, reterr))
+        return WRITE_FAILED;
+    if (needed) /* its children have not moved yet */
+        return move_by_copy(s, w, row, reterr);
     enum written written = write_execute(s, w, TARGET_MOVE, row, w->old_locator, &affected, reterr);
 
     if (written == WRITE_REFUSED && strcmp(w->refusal.sqlstate, "23503") == 0)
@@ -148,9 +155,15 @@ int drop_old(struct pgsink *s, struct work *w, struct err *reterr)
     /* What the refusal of the row itself says must outlive this. */
     struct refusal refusal = w->refusal;
     struct err server = w->server;
+    bool needed;
 
-    if (row_savepoint(s, reterr))
+    if (row_savepoint(s, reterr) || park_row_is_needed(s, w->rule, w->old_locator, &needed, reterr))
         return -1;
+    if (needed) {
+        w->old_stays = true;
+        parents_forget(s->parents);
+        return 0;
+    }
     enum written written = write_execute(s, w, TARGET_DELETE, &row, w->old_locator, &affected, reterr);
     if (written == WRITE_FAILED)
         return -1;

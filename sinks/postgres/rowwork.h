@@ -4,7 +4,9 @@
  *   rowwrite.c    one row onto the target: parents, upsert, update, removal; what is refused comes back as a refusal
  *   rowmove.c     a row whose key changed
  *   rowgroup.c    rows that block one another
- *   marks.c       pgrekey.gone and pgrekey.pending_reference
+ *   marks.c       pgrekey.gone
+ *   pending.c     pgrekey.pending_reference
+ *   park.c        rows that wait for a parent, and all around it (park.h)
  *   truncate.c    TRUNCATE of a source table
  *   blocked.c     who holds the unique value that a quarantined row needs
  *   retry.c       entries whose time has come, or that an operator wants tried
@@ -18,6 +20,8 @@
 
 #include "sinks/postgres/blocked.h"
 #include "sinks/postgres/marks.h"
+#include "sinks/postgres/park.h"
+#include "sinks/postgres/pending.h"
 #include "sinks/postgres/quarantine_store.h"
 #include "sinks/postgres/session.h"
 
@@ -33,9 +37,7 @@ struct rowmode {
     size_t aside_count;
     size_t aside_from; /* those before are of earlier source transactions of the batch */
     struct blocked blocked;
-    /* References that this source transaction left NULL: their parent may come before it ends. Bounded as well. */
-    struct noted_reference *noted;
-    size_t noted_count;
+    struct park_mark group_mark;     /* what had come before the group was tried */
     struct exchanged_pair *exchange; /* only while a group is tried */
     size_t exchange_count;
     char failure[ERR_TEXT_MAX / 2]; /* the last one, in names: what the breaker says, for the batch leaves no entry */
@@ -45,12 +47,6 @@ struct rowmode {
 struct exchanged_pair {
     const struct rule *rule;
     char *key;
-};
-
-struct noted_reference {
-    const struct rule *rule;
-    size_t column; /* of the rule */
-    char *key, *parent;
 };
 
 /* How writing a row went. -1 is an error of ours, as everywhere. */
@@ -69,6 +65,7 @@ struct work {
     const struct change *change;     /* what would be put aside: completed or merged where that was done */
     const char *key;                 /* of the source row after the change */
     const char *old_key;             /* before it; NULL unless the key changed */
+    const char *other_key;           /* what else the row may be called, by its place on the target; or NULL */
     const struct value *old_locator; /* NULL unless the target row has to move */
     bool again;                      /* an entry of the quarantine is tried again */
     bool born;
@@ -81,11 +78,12 @@ struct work {
     size_t *question_columns;
     size_t question_count;
 
-    bool reopened;  /* the target row stood as one that is gone, and is taken up again */
-    bool existed;   /* its target row stood before */
-    bool stays;     /* …and stands on, although the source row is gone or excluded */
-    bool old_stays; /* key changed, but living children hold the row of the old one */
-    int removed;    /* target rows deleted */
+    const char *kept; /* the target row that it had before it was parked, JSON; or NULL */
+    bool reopened;    /* the target row stood as one that is gone, and is taken up again */
+    bool existed;     /* its target row stood before */
+    bool stays;       /* …and stands on, although the source row is gone or excluded */
+    bool old_stays;   /* key changed, but living children hold the row of the old one */
+    int removed;      /* target rows deleted */
     struct refusal refusal;
     struct err server; /* texts of the refusal point here */
 };
@@ -103,6 +101,9 @@ enum written write_removal(struct pgsink *s, struct work *w, const struct value 
 enum written write_move(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr);
 /* The row at w->old_locator goes after all, or w->old_stays. Sets the row's savepoint anew. */
 int drop_old(struct pgsink *s, struct work *w, struct err *reterr) MUST_CHECK;
+
+/* What refers to the row leaves before it does; park.h. */
+enum written write_leaving(struct pgsink *s, struct work *w, const struct value *locator, struct err *reterr);
 
 /* Runs a statement of the target; WRITE_REFUSED (rolled back, w->refusal filled) where the row is to blame. */
 enum written write_execute(struct pgsink *s, struct work *w, enum target_op op, const struct row *row,

@@ -64,6 +64,17 @@ static enum written judge(struct pgsink *s, struct work *w, bool deleting, const
     return WRITE_REFUSED;
 }
 
+enum written write_leaving(struct pgsink *s, struct work *w, const struct value *locator, struct err *reterr)
+{
+    const struct park_mark mark = park_mark(s);
+    struct err said = {0};
+
+    if (park_row_leaving(s, w->rule, locator, &said) == 0)
+        return WRITE_DONE;
+    park_undo(s, mark);
+    return judge(s, w, true, &said, reterr);
+}
+
 enum written write_execute(struct pgsink *s, struct work *w, enum target_op op, const struct row *row,
                            const struct value *locator, int64_t *ret_affected, struct err *reterr)
 {
@@ -379,14 +390,15 @@ static bool is_own_key(const struct row *row, const struct rule_column *column, 
     return own->len == value->len && memcmp(own->text, value->text, own->len) == 0;
 }
 
-static size_t put_questions(const struct row *row, struct parent_question *questions, size_t *columns)
+static size_t put_questions(struct pgsink *s, const struct row *row, struct parent_question *questions, size_t *columns)
 {
     size_t count = 0;
     for (size_t i = 0; i < row->rule->column_count; i++) {
         const struct rule_column *column = &row->rule->columns[i];
-        if (!column->parent || row->values[i].state != VALUE_TEXT || is_own_key(row, column, &row->values[i]))
+        int place = references_place(&s->references, row->rule, i);
+        if (place == NO_PLACE || row->values[i].state != VALUE_TEXT || is_own_key(row, column, &row->values[i]))
             continue;
-        questions[count] = (struct parent_question){.parent = column->parent, .value = &row->values[i]};
+        questions[count] = (struct parent_question){.place = (size_t)place, .value = &row->values[i]};
         columns[count++] = i;
     }
     return count;
@@ -397,16 +409,15 @@ static size_t put_questions(const struct row *row, struct parent_question *quest
 static int note_references(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
 {
     for (size_t i = 0; i < row->rule->column_count; i++)
-        if (row->rule->columns[i].parent && row->values[i].state != VALUE_ABSENT &&
-            pending_remove(s, w->rule, w->key, row->rule->columns[i].name, reterr))
+        if (references_place(&s->references, row->rule, i) != NO_PLACE && row->values[i].state != VALUE_ABSENT &&
+            pending_remove(s, w->rule, w->key, w->other_key, row->rule->columns[i].name, reterr))
             return -1;
     for (size_t i = 0; i < w->question_count; i++) {
         size_t column = w->question_columns[i];
         if (w->questions[i].found)
             continue;
-        if (pending_put(s, w->rule, w->key, &row->rule->columns[column], w->questions[i].value, reterr))
+        if (pending_put(s, row, w->key, column, w->questions[i].value, reterr))
             return -1;
-        pending_remember(s, w->rule, w->key, column, w->questions[i].value);
     }
     return 0;
 }
@@ -431,7 +442,7 @@ static enum written check_parents(struct pgsink *s, struct work *w, const struct
     *ret_row = row;
     w->questions = arena_zalloc(arena, row->rule->column_count, sizeof(*w->questions));
     w->question_columns = arena_zalloc(arena, row->rule->column_count, sizeof(*w->question_columns));
-    w->question_count = put_questions(row, w->questions, w->question_columns);
+    w->question_count = put_questions(s, row, w->questions, w->question_columns);
     if (w->question_count && parents_ask_afresh(s, w->questions, w->question_count, reterr))
         return WRITE_FAILED;
     for (size_t i = 0; i < w->question_count; i++) {
@@ -441,7 +452,9 @@ static enum written check_parents(struct pgsink *s, struct work *w, const struct
         if (column->required) {
             w->refusal = (struct refusal){.category = CATEGORY_ORPHAN_REFERENCE,
                                           .column = column->name,
-                                          .reason = "its required parent is not there"};
+                                          .reason = PARK_REASON_MISSING,
+                                          .waits = &s->references.places[w->questions[i].place],
+                                          .waits_id = value_text(w->questions[i].value, arena)};
             return WRITE_REFUSED;
         }
         if (!copy)
@@ -509,6 +522,31 @@ static enum written undo_set(struct pgsink *s, struct work *w, const struct valu
     return written;
 }
 
+static enum written write_restored(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
+{
+    struct row back = *row;
+    const struct row *rows[] = {&back};
+    struct err said = {0};
+
+    back.kept = w->kept;
+    return park_restore(s, rows, 1, &said) ? judge(s, w, false, &said, reterr) : WRITE_DONE;
+}
+
+/* The target refused a reference that the mapping does not name: the row waits for that parent, if it is one of ours.
+ */
+static void wait_for_foreign_key(struct pgsink *s, struct work *w, const struct row *row)
+{
+    const struct reference *reference;
+
+    if (!w->refusal.sqlstate || strcmp(w->refusal.sqlstate, "23503") != 0 || !w->refusal.constraint)
+        return;
+    reference = references_by_constraint(&s->references, w->rule, w->target->relation, w->refusal.constraint);
+    if (!reference || row->values[reference->column].state != VALUE_TEXT)
+        return;
+    w->refusal.waits = &s->references.places[reference->place];
+    w->refusal.waits_id = value_text(&row->values[reference->column], &s->rowmode->arena);
+}
+
 enum written write_upsert(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
 {
     const struct row *checked;
@@ -530,8 +568,12 @@ enum written write_upsert(struct pgsink *s, struct work *w, const struct row *ro
     }
     if (written == WRITE_DONE && w->reopened && w->rule->on_delete == DELETE_SET)
         written = undo_set(s, w, row->locator, reterr);
+    if (written == WRITE_DONE && w->kept)
+        written = write_restored(s, w, row, reterr);
     if (written == WRITE_DONE && note_references(s, w, row, reterr))
         return WRITE_FAILED;
+    if (written == WRITE_REFUSED)
+        wait_for_foreign_key(s, w, checked);
     return written;
 }
 
@@ -539,10 +581,10 @@ enum written write_upsert(struct pgsink *s, struct work *w, const struct row *ro
 
 static void forget_parent(struct pgsink *s, const struct work *w, const struct value *locator)
 {
-    if (w->rule->locator_is_key && w->rule->locator_count == 1 && !w->target->cascades)
-        parents_deleted(s->parents, w->rule, &locator[0]);
-    else
+    if (w->target->cascades)
         parents_forget(s->parents);
+    else
+        parents_row_deleted(s, w->rule, locator);
 }
 
 enum written write_removal(struct pgsink *s, struct work *w, const struct value *locator, struct err *reterr)
@@ -551,10 +593,17 @@ enum written write_removal(struct pgsink *s, struct work *w, const struct value 
         [DELETE_ROW] = TARGET_DELETE, [DELETE_SET] = TARGET_SET, [DELETE_KEEP] = TARGET_EXISTS};
     const struct row row = {.rule = w->rule, .change = w->change, .op = ROW_DELETE};
     int64_t affected;
-    enum written written = write_execute(s, w, ops[w->rule->on_delete], &row, locator, &affected, reterr);
+    const struct park_mark mark = park_mark(s);
+    enum written written = WRITE_DONE;
 
-    if (written != WRITE_DONE)
+    if (w->rule->on_delete == DELETE_ROW)
+        written = write_leaving(s, w, locator, reterr);
+    if (written == WRITE_DONE)
+        written = write_execute(s, w, ops[w->rule->on_delete], &row, locator, &affected, reterr);
+    if (written != WRITE_DONE) {
+        park_undo(s, mark);
         return written;
+    }
     w->existed = affected > 0;
     w->stays = w->existed && w->rule->on_delete != DELETE_ROW;
     if (w->existed && !w->stays) {

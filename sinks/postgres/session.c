@@ -2,6 +2,7 @@
 
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/parents.h"
+#include "sinks/postgres/park.h"
 #include "sinks/postgres/rowmode.h"
 #include "sinks/postgres/stage.h"
 
@@ -76,6 +77,8 @@ void session_ended(struct pgsink *s, bool committed)
     }
     if (s->rowmode)
         rowmode_end(s);
+    if (s->park)
+        park_end(s);
 }
 
 int session_commit(struct pgsink *s, struct err *reterr)

@@ -21,6 +21,7 @@
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/counters.h"
 #include "sinks/postgres/pgsink.h"
+#include "sinks/postgres/references.h"
 #include "sinks/postgres/target.h"
 
 #define SIDE "target" /* how errors name the server */
@@ -29,6 +30,7 @@ struct parents;
 struct breaker;
 struct rowmode;
 struct netchange;
+struct park;
 struct durable;
 
 struct rule_state {
@@ -51,6 +53,7 @@ struct pgsink {
     char snapshot_begun[40]; /* a loader's: which snapshot it loads for; fence.h */
     bool in_transaction;     /* a target transaction is open (over several batches where the source's is large) */
     bool deferrable;         /* some target table has a deferrable constraint */
+    bool waking;             /* the chunk at hand is of woken rows; park.h */
     bool snapshot;           /* the batch at hand is a snapshot's: every row is new */
     uint64_t lsn;            /* the position as committed: what the compare-and-set compares with */
     enum pipeline_state state;
@@ -59,7 +62,9 @@ struct pgsink {
     struct rule_state *rules; /* by rule->index */
     struct target_statement counter_statements[COUNTERS_OPS];
     struct target_statement record_statement;
+    struct references references;
     struct parents *parents;
+    struct park *park; /* wake.c's own */
     struct netchange *net;
     struct durable *durable;
     struct buf copy;      /* COPY text on its way */

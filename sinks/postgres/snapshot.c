@@ -6,6 +6,7 @@
 #include "cdc/base/lsn.h"
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/opening.h"
+#include "sinks/postgres/park.h"
 #include "sinks/postgres/record.h"
 #include "sinks/postgres/session.h"
 
@@ -156,6 +157,8 @@ int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr)
     s->lsn = 0;
     for (size_t r = 0; r < s->rule_count; r++)
         s->rules[r].standing = s->rules[r].pending = s->rules[r].gone = 0;
+    for (size_t p = 0; p < s->references.place_count; p++)
+        s->references.places[p].waiting = s->references.places[p].pending = 0;
     return 0;
 }
 
@@ -190,14 +193,16 @@ int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
 
+    /* Loaders may have left side records that this session has not counted. */
+    if (opening_read_bounds(s, reterr) || park_sweep(s, reterr))
+        return -1;
     if (end(s, lsn, reterr)) {
         session_rollback(s);
         return -1;
     }
     s->state = PIPELINE_STREAMING;
     s->lsn = lsn;
-    /* Loaders may have left side records that this session has not counted. */
-    return opening_read_bounds(s, reterr);
+    return 0;
 }
 
 /* Where nothing was written the tables are not touched: the role may lack the right to. */

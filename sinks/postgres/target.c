@@ -92,7 +92,7 @@ static int resolve_columns(struct target *target, struct err *reterr)
         target->columns[i] = take_text(&ident);
         target->types[i] = cast_type(&target->relation->columns[index]);
         target->overriding |= target->relation->columns[index].identity_always;
-        target->has_parents |= rule->columns[i].parent != NULL;
+        target->has_parents |= rule->columns[i].parent || rule->columns[i].parent_derivation;
         buf_printf(&list, "%s%s", i ? ", " : "", target->columns[i]);
     }
     target->column_list = take_text(&list);
@@ -132,6 +132,7 @@ void target_done(struct target *target)
         free(target->updates[i]);
     }
     free(target->updates);
+    free(target->here);
     free(target->columns);
     free(target->types);
     free(target->table);

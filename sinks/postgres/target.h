@@ -40,6 +40,12 @@ struct target_statement {
     bool prepared;
 };
 
+/* A column of the rule's own that others refer to. */
+struct here {
+    size_t place;
+    size_t column; /* of the rule */
+};
+
 struct target {
     const struct rule *rule;
     const struct relation *relation;
@@ -50,7 +56,10 @@ struct target {
     bool overriding;    /* an identity-always column is owned: INSERT needs OVERRIDING SYSTEM VALUE */
     bool can_upsert;    /* a unique constraint covers the key columns */
     bool cascades;      /* some foreign key of another table acts on this one's deletes (CASCADE, SET ..) */
+    bool knows_key;     /* the source's key stands in the target row, as rule->origin */
     bool has_parents;   /* some column is a reference that the engine checks */
+    size_t here_count;  /* places that rows of this rule stand at; references.h */
+    struct here *here;
     struct target_statement fixed[TARGET_OPS]; /* those of update and move are unused */
     struct target_statement **updates;         /* of update and move, by the columns they set; each keeps its place */
     size_t update_count, update_capacity;

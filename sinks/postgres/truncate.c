@@ -26,6 +26,17 @@ static void put_from_source(struct buf *sql, const struct target *target)
         buf_printf(sql, "%s%s IS NOT NULL", i ? " AND " : " WHERE ", target->columns[columns[i]]);
 }
 
+/* Rows that no rule owns hold some of them. */
+static int refuse_held(const struct rule *rule, struct err *reterr)
+{
+    if (strcmp(reterr->sqlstate, "23503") != 0)
+        return -1;
+    err_set(reterr, ERR_REFUSED, "TRUNCATE of %s.%s on the source: rows of %s still refer to %s.%s", rule->from_schema,
+            rule->from_table, reterr->table[0] ? reterr->table : "other tables", rule->to_schema, rule->to_table);
+    err_pause(reterr, "truncate");
+    return err_hint(reterr, "remove those rows on the target, then resume");
+}
+
 static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_removed, struct err *reterr)
 {
     const struct rule *rule = target->rule;
@@ -37,6 +48,16 @@ static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_rem
     if (!can_tell(rule) || rule->on_delete == DELETE_KEEP || (rule->on_delete == DELETE_SET && rule->set_count == 0))
         return 0;
     buf_init(&sql, (size_t)1 << 20);
+    if (rule->on_delete == DELETE_ROW) {
+        put_from_source(&sql, target);
+        failed = park_rule_leaving(s, rule, session_text(&sql), reterr);
+        buf_reset(&sql);
+        park_settle(s);
+        if (failed) {
+            buf_done(&sql);
+            return refuse_held(rule, reterr);
+        }
+    }
     if (rule->on_delete == DELETE_SET) {
         buf_printf(&sql, "UPDATE %s SET ", target->table);
         target_put_set_list(&sql, target);
@@ -49,14 +70,7 @@ static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_rem
         *ret_removed = strtoll(PQcmdTuples(result), NULL, 10);
     PQclear(result);
     buf_done(&sql);
-    if (failed && strcmp(reterr->sqlstate, "23503") == 0) {
-        err_set(reterr, ERR_REFUSED, "TRUNCATE of %s.%s on the source: rows of %s still refer to %s.%s",
-                rule->from_schema, rule->from_table, reterr->table[0] ? reterr->table : "other tables", rule->to_schema,
-                rule->to_table);
-        err_pause(reterr, "truncate");
-        err_hint(reterr, "remove those rows on the target, then resume");
-    }
-    return failed;
+    return failed ? refuse_held(rule, reterr) : 0;
 }
 
 /* Nothing is left of the rule: its counters go to 0, whatever they were. */

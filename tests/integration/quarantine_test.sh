@@ -158,7 +158,7 @@ sums "delete of a quarantined row"
 pgrekey_fails "retry of what still fails says so" 6 'still failing' quarantine retry "$(id_of 209)"
 source_sql "INSERT INTO team VALUES (99, 'late')"
 caught_up
-check "retry when the parent is there" pgrekey quarantine retry "$(id_of 209)"
+equals "a row whose parent comes is no longer aside" "" "$(bad_of 209)"
 equals "the row stands" zero "$(row 209 code)"
 target_sql "ALTER TABLE members DROP CONSTRAINT members_age_check"
 check "retry when the target was mended" pgrekey quarantine retry "$(id_of 205)"
@@ -218,8 +218,8 @@ target_sql "UPDATE pgrekey.quarantine SET next_try = now() WHERE status = 'pendi
 source_sql "INSERT INTO team VALUES (77, 'late, too')"
 engine_start --set quarantine.backoff=1s
 is_healed() { [ -z "$(bad_of "$1")" ]; }
-wait_for 20 "a retry by itself" is_healed 902
-equals "a row whose parent came meanwhile is tried by itself" zero "$(row 902 code)"
+wait_for 20 "the row that waited" is_healed 902
+equals "a row whose parent comes after a restart stands, too" zero "$(row 902 code)"
 escalated() { [ "$(target_sql "SELECT status FROM pgrekey.quarantine WHERE rule = 'member' AND key = '[\"206\"]'")" = escalated ]; }
 wait_for 40 "the last retry" escalated
 equals "after three tries a person is asked" "3 escalated" \

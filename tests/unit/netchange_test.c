@@ -311,6 +311,7 @@ static void net_take(struct model *m, int key, const struct net_entry *entry)
     case NET_UPDATE: assert_int_not_equal(m->life[key], ABSENT); break;
     case NET_DELETE: assert_int_not_equal(m->life[key], ABSENT); break;
     case NET_EXCLUDE: assert_int_not_equal(m->life[key], ABSENT); break;
+    case NET_PARKED:
     case NET_EXCLUDED: assert_int_equal(m->life[key], ABSENT); break;
     }
     model_take(m, key, entry->row);

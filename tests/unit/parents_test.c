@@ -10,7 +10,7 @@
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/session.h"
 
-static const struct rule ORDERS = {.index = 0}, OFFICES = {.index = 1};
+enum { ORDERS, OFFICES }; /* places */
 
 static struct value uuid_value(char *text, unsigned number)
 {
@@ -19,35 +19,35 @@ static struct value uuid_value(char *text, unsigned number)
 }
 
 /* Asked without a connection: what the cache does not know would crash, so only known ones are asked. */
-static bool known(struct parents *parents, const struct rule *rule, unsigned number)
+static bool known(struct parents *parents, size_t place, unsigned number)
 {
     char text[37];
     struct value value = uuid_value(text, number);
-    return parents_knows(parents, rule, &value);
+    return parents_knows(parents, place, &value);
 }
 
-static void written(struct parents *parents, const struct rule *rule, unsigned number)
+static void written(struct parents *parents, size_t place, unsigned number)
 {
     char text[37];
     struct value value = uuid_value(text, number);
-    parents_written(parents, rule, &value);
+    parents_written(parents, place, &value);
 }
 
-static void deleted(struct parents *parents, const struct rule *rule, unsigned number)
+static void deleted(struct parents *parents, size_t place, unsigned number)
 {
     char text[37];
     struct value value = uuid_value(text, number);
-    parents_deleted(parents, rule, &value);
+    parents_deleted(parents, place, &value);
 }
 
-static void knows_what_was_written_for_that_rule_only(void **state)
+static void knows_what_was_written_for_that_place_only(void **state)
 {
     (void)state;
     struct parents *parents = parents_new(100);
-    written(parents, &ORDERS, 1);
-    assert_true(known(parents, &ORDERS, 1));
-    assert_false(known(parents, &OFFICES, 1));
-    assert_false(known(parents, &ORDERS, 2));
+    written(parents, ORDERS, 1);
+    assert_true(known(parents, ORDERS, 1));
+    assert_false(known(parents, OFFICES, 1));
+    assert_false(known(parents, ORDERS, 2));
     parents_free(parents);
 }
 
@@ -56,12 +56,12 @@ static void a_deleted_one_is_forgotten_and_its_neighbours_are_not(void **state)
     (void)state;
     struct parents *parents = parents_new(2000);
     for (unsigned i = 0; i < 2000; i++)
-        written(parents, &ORDERS, i);
+        written(parents, ORDERS, i);
     for (unsigned i = 0; i < 2000; i += 3)
-        deleted(parents, &ORDERS, i);
+        deleted(parents, ORDERS, i);
     for (unsigned i = 0; i < 2000; i++)
-        assert_int_equal(known(parents, &ORDERS, i), i % 3 != 0);
-    deleted(parents, &ORDERS, 0); /* twice is no matter */
+        assert_int_equal(known(parents, ORDERS, i), i % 3 != 0);
+    deleted(parents, ORDERS, 0); /* twice is no matter */
     parents_free(parents);
 }
 
@@ -70,10 +70,10 @@ static void is_bounded_and_never_lies_when_full(void **state)
     (void)state;
     struct parents *parents = parents_new(64);
     for (unsigned i = 0; i < 10000; i++) {
-        written(parents, &ORDERS, i);
-        assert_true(known(parents, &ORDERS, i));
+        written(parents, ORDERS, i);
+        assert_true(known(parents, ORDERS, i));
     }
-    assert_false(known(parents, &ORDERS, 20000));
+    assert_false(known(parents, ORDERS, 20000));
     parents_free(parents);
 }
 
@@ -81,9 +81,9 @@ static void forgets_all_on_rollback(void **state)
 {
     (void)state;
     struct parents *parents = parents_new(64);
-    written(parents, &ORDERS, 1);
+    written(parents, ORDERS, 1);
     parents_forget(parents);
-    assert_false(known(parents, &ORDERS, 1));
+    assert_false(known(parents, ORDERS, 1));
     parents_free(parents);
 }
 
@@ -92,17 +92,17 @@ static void what_is_no_uuid_is_not_remembered(void **state)
     (void)state;
     struct parents *parents = parents_new(64);
     struct value value = {.text = "42", .len = 2, .state = VALUE_TEXT}, null = {.state = VALUE_NULL};
-    parents_written(parents, &ORDERS, &value);
-    parents_written(parents, &ORDERS, &null);
-    assert_false(parents_knows(parents, &ORDERS, &value));
-    assert_false(parents_knows(parents, &ORDERS, &null));
+    parents_written(parents, ORDERS, &value);
+    parents_written(parents, ORDERS, &null);
+    assert_false(parents_knows(parents, ORDERS, &value));
+    assert_false(parents_knows(parents, ORDERS, &null));
     parents_free(parents);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(knows_what_was_written_for_that_rule_only),
+        cmocka_unit_test(knows_what_was_written_for_that_place_only),
         cmocka_unit_test(a_deleted_one_is_forgotten_and_its_neighbours_are_not),
         cmocka_unit_test(is_bounded_and_never_lies_when_full),
         cmocka_unit_test(forgets_all_on_rollback),
