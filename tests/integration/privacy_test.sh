@@ -206,24 +206,23 @@ target_sql() {
     cluster_psql "$T/target" "$TARGET_DB" "$@" -c "$sql"
 }
 
-backend_in() { [ -n "$(backend_of "$1")" ]; }
-backend_of() {
-    target_sql "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgrekey $PHASE' AND wait_event = 'PgSleep' AND query LIKE '$1%'"
+# backend_in STATEMENT: whether a backend of ours sleeps in one; its id is in BACKEND.
+backend_in() {
+    BACKEND=$(target_sql "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgrekey $PHASE' AND wait_event = 'PgSleep' AND query LIKE '$1%' LIMIT 1")
+    [ -n "$BACKEND" ]
 }
 # interrupted NAME STATEMENT SQL_ON_SOURCE HOW: HOW is done to the backend while it is in STATEMENT.
 interrupted() {
-    local pid
     target_sql "INSERT INTO pace VALUES (0.5)"
     source_sql "$3"
     wait_for 20 "$PHASE: a backend in $2" backend_in "$2"
-    pid=$(backend_of "$2")
     case $4 in
-    cancel) target_sql "SELECT pg_cancel_backend($pid)" >/dev/null ;;
-    terminate) target_sql "SELECT pg_terminate_backend($pid)" >/dev/null ;;
-    kill) kill -9 "$pid" ;;
+    cancel) target_sql "SELECT pg_cancel_backend($BACKEND)" >/dev/null ;;
+    terminate) target_sql "SELECT pg_terminate_backend($BACKEND)" >/dev/null ;;
+    kill) kill -9 "$BACKEND" ;;
     esac
-    wait_for 20 "$PHASE: the target back" target_sql "SELECT"
-    target_sql "TRUNCATE pace"
+    # Tried until it succeeds: a server that has not yet noticed its backend's death answers first, and recovers then.
+    wait_for 20 "$PHASE: the target back" target_sql "TRUNCATE pace"
     caught_up
     ok "$PHASE: $1"
 }
