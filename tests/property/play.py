@@ -16,6 +16,11 @@ class Trouble(Exception):
     """Something went wrong that is not a difference: the engine ended, nothing moves, the generator is at fault."""
 
 
+def own_environment():
+    """Without what is meant for the test; the engine would take it for settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PGREKEY")}
+
+
 class Engine:
     def __init__(self, program, config, log):
         self.program, self.config, self.log, self.process = program, config, log, None
@@ -23,12 +28,12 @@ class Engine:
     def command(self, *arguments, timeout=120):
         with open(self.log, "a") as log:
             return subprocess.run([self.program, "--config", self.config, *arguments], stdin=subprocess.DEVNULL,
-                                  stdout=log, stderr=subprocess.STDOUT, timeout=timeout).returncode
+                                  stdout=log, stderr=subprocess.STDOUT, timeout=timeout, env=own_environment()).returncode
 
     def start(self):
         with open(self.log, "a") as log:
             self.process = subprocess.Popen([self.program, "--config", self.config, "run"], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=subprocess.STDOUT)
+                                            stdout=log, stderr=subprocess.STDOUT, env=own_environment())
 
     def keep_going(self):
         """Starts it again where it ended for a reason that passes."""
@@ -186,8 +191,18 @@ class Run:
             if rows and rows[0][1] == "t":
                 raise Trouble("the pipeline paused: %s" % rows[0][2])
             if time.monotonic() > until:
-                raise Trouble("waited %d s in vain for the target to reach %s" % (CAUGHT_UP_S, lsn))
+                self.note_activity()
+                raise Trouble("waited %d s in vain for the target to reach %s; see activity.txt" % (CAUGHT_UP_S, lsn))
             time.sleep(0.03)
+
+    def note_activity(self):
+        """What every session waits for, where nothing moves."""
+        query = ("SELECT datname, pid, application_name, state, wait_event_type, wait_event, pg_blocking_pids(pid), "
+                 "now() - state_change, left(query, 200) FROM pg_stat_activity WHERE datname IS NOT NULL OR state IS NOT NULL ORDER BY 1, 2")
+        lines = []
+        for side in ("source", "target"):
+            lines += [side + ": " + " | ".join(row) for row in self.servers.sql(side, "postgres", query, strict=False)]
+        self.write("activity.txt", "\n".join(lines) + "\n")
 
     def standing(self):
         return self.servers.sql("target", self.a, "SELECT rule, key FROM pgrekey.quarantine WHERE status <> 'resolved' ORDER BY 1, 2")
@@ -198,7 +213,7 @@ class Run:
         for _ in range(6):
             if not before:
                 return
-            code = self.engine.command("quarantine", "retry", "--all")
+            code = self.engine.command("quarantine", "retry", "--all", "--wait", "5min", timeout=330)
             if code not in (0, 6):
                 raise Trouble("quarantine retry ended with exit code %d" % code)
             after = self.standing()
