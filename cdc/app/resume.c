@@ -67,7 +67,8 @@ static int no_answer(const struct cli *cli, int64_t id, bool engine_running)
 static bool some_failed(const struct request_outcome *outcome)
 {
     long long resolved, failing;
-    return sscanf(outcome->result, "%lld resolved, %lld still failing", &resolved, &failing) == 2 && failing > 0;
+    return (sscanf(outcome->result, "%lld resolved, %lld still failing", &resolved, &failing) == 2 && failing > 0) ||
+           strstr(outcome->result, "waiting") != NULL;
 }
 
 int request_run(const struct cli *cli, PGconn *target, const struct pipeline_report *report,

@@ -47,18 +47,6 @@ static int refuse_if_open(const struct pgsink *s, struct err *reterr)
                             "rows to quarantine");
 }
 
-/* What stands aside is tried again, which may bring parents, which wake rows, which .. */
-static int finish(struct pgsink *s, struct err *reterr)
-{
-    size_t woken;
-
-    do
-        if (rowmode_finish(s, reterr) || park_drain(s, &woken, reterr))
-            return -1;
-    while (woken);
-    return 0;
-}
-
 static int apply_long_way(struct pgsink *s, const struct batch *batch, struct err *reterr)
 {
     if (!s->in_transaction && session_begin(s, reterr))
@@ -69,7 +57,7 @@ static int apply_long_way(struct pgsink *s, const struct batch *batch, struct er
         return -1;
     if (!batch->complete && batch->snapshot_part < 0)
         return 0;
-    if (finish(s, reterr) || refuse_if_open(s, reterr))
+    if (park_finish(s, reterr) || refuse_if_open(s, reterr))
         return -1;
     return record_commit(s, batch, reterr);
 }

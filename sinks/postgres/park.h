@@ -57,6 +57,9 @@ void park_left(struct pgsink *s, size_t rule_index, int64_t count);
 
 /* Wakes what waits for whoever came, and whoever came by that. Not inside a chunk. *ret_woken: how many rows. */
 int park_drain(struct pgsink *s, size_t *ret_woken, struct err *reterr) MUST_CHECK;
+/* The end of a target transaction: what stands aside is tried again, which may bring parents, which wake rows, which ..
+ */
+int park_finish(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* In target transactions of its own: wakes whatever waits for a parent that stands. For the end of a snapshot (or of
  * one of its levels), whose sessions do not see one another's rows. */
 int park_sweep(struct pgsink *s, struct err *reterr) MUST_CHECK;

@@ -395,8 +395,8 @@ int quarantine_count_failures(struct pgsink *s, const int64_t *ids, size_t count
     buf_puts(&array, count ? "}" : "{}");
     const char *params[] = {session_text(&array)};
     int failed = session_query(s, "reading the quarantine",
-                               "SELECT count(*) FILTER (WHERE category <> 'orphan_reference'),"
-                               " count(*) FILTER (WHERE category = 'orphan_reference') FROM pgrekey.quarantine"
+                               "SELECT count(*) FILTER (WHERE waits_id IS NULL),"
+                               " count(*) FILTER (WHERE waits_id IS NOT NULL) FROM pgrekey.quarantine"
                                " WHERE id = ANY ($1::bigint[]) AND last_tried = now() AND status = 'pending'",
                                1, params, &result, reterr);
     buf_done(&array);

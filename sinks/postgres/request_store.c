@@ -19,7 +19,7 @@ struct request {
 
 /* What a request came to: what the operator reads. */
 struct tally {
-    size_t done, failing, missing;
+    size_t done, failing, waiting, missing;
 };
 
 static int answer(struct pgsink *s, const struct request *request, const char *status, const char *result,
@@ -105,8 +105,10 @@ static int wanted_entries(struct pgsink *s, const struct request *request, struc
 
 /* --- retry --- */
 
-static int mark_tried(struct pgsink *s, const int64_t *ids, size_t count, struct err *reterr)
+/* *ret_waiting: how many of them wait for a parent. */
+static int mark_tried(struct pgsink *s, const int64_t *ids, size_t count, size_t *ret_waiting, struct err *reterr)
 {
+    PGresult *result = NULL;
     struct buf array;
     int failed;
 
@@ -116,8 +118,11 @@ static int mark_tried(struct pgsink *s, const int64_t *ids, size_t count, struct
     buf_puts(&array, count ? "}" : "{}");
     const char *params[] = {session_text(&array)};
     failed = session_query(s, "writing the quarantine",
-                           "UPDATE pgrekey.quarantine SET last_tried = now() WHERE id = ANY ($1::bigint[])", 1, params,
-                           NULL, reterr);
+                           "WITH t AS (UPDATE pgrekey.quarantine SET last_tried = now() WHERE id = ANY ($1::bigint[])"
+                           " RETURNING waits_id) SELECT count(waits_id) FROM t",
+                           1, params, &result, reterr);
+    *ret_waiting = failed ? 0 : (size_t)strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+    PQclear(result);
     buf_done(&array);
     return failed;
 }
@@ -126,14 +131,16 @@ static int retry_some(struct pgsink *s, const struct wanted *wanted, size_t coun
                       struct err *reterr)
 {
     int64_t ids[ENTRIES_MAX];
-    size_t left = count;
+    size_t left = count, waiting;
 
     for (size_t i = 0; i < count; i++)
         ids[i] = wanted[i].id;
-    if (retry_entries(s, ids, &left, reterr) || row_savepoint_end(s, reterr) || mark_tried(s, ids, left, reterr))
+    if (retry_entries(s, ids, &left, reterr) || row_savepoint_end(s, reterr) ||
+        mark_tried(s, ids, left, &waiting, reterr))
         return -1;
     tally->done += count - left;
-    tally->failing += left;
+    tally->failing += left - waiting;
+    tally->waiting += waiting;
     return 0;
 }
 
@@ -181,6 +188,8 @@ static void put_result(const struct tally *tally, bool retry, char *text, size_t
 {
     size_t len = (size_t)(retry ? snprintf(text, size, "%zu resolved, %zu still failing", tally->done, tally->failing)
                                 : snprintf(text, size, "%zu discarded", tally->done));
+    if (tally->waiting && len < size)
+        len += (size_t)snprintf(text + len, size - len, ", %zu waiting for a parent", tally->waiting);
     if (tally->missing && len < size)
         snprintf(text + len, size - len, ", %zu not open", tally->missing);
 }

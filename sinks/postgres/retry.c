@@ -46,14 +46,20 @@ static int try_each(struct pgsink *s, int64_t *ids, size_t *count, struct err *r
 
 int retry_entries(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr)
 {
-    size_t before;
+    size_t before, woken;
 
     if (try_each(s, ids, count, reterr))
         return -1;
     before = *count;
     if (rowmode_together(s, ids, count, reterr))
         return -1;
-    return *count < before ? try_each(s, ids, count, reterr) : 0;
+    if (*count < before && try_each(s, ids, count, reterr))
+        return -1;
+    if (park_drain(s, &woken, reterr))
+        return -1;
+    if (woken == 0)
+        return 0;
+    return park_finish(s, reterr) || try_each(s, ids, count, reterr) ? -1 : 0;
 }
 
 /* --- automatic retries --- */

@@ -484,7 +484,11 @@ int rowmode_again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *
     arena_reset(arena, ARENA_KEEP_BYTES);
     if (quarantine_load(s, id, arena, &entry, reterr))
         return -1;
-    if (!entry || entry->state == STATE_DISCARDED || entry->state == STATE_DELETE_DISCARDED)
+    if (!entry) { /* woken, or overtaken by a later change */
+        *ret_resolved = true;
+        return 0;
+    }
+    if (entry->state == STATE_DISCARDED || entry->state == STATE_DELETE_DISCARDED)
         return 0;
     if (quarantine_change(s, entry, arena, &change, reterr))
         return -1;

@@ -473,6 +473,17 @@ int park_drain(struct pgsink *s, size_t *ret_woken, struct err *reterr)
     return rc;
 }
 
+int park_finish(struct pgsink *s, struct err *reterr)
+{
+    size_t woken;
+
+    do
+        if (rowmode_finish(s, reterr) || park_drain(s, &woken, reterr))
+            return -1;
+    while (woken);
+    return 0;
+}
+
 /* --- sweeping --- */
 
 /* Parents that stand and that somebody waits for. */
@@ -503,19 +514,14 @@ static int find_standing(struct pgsink *s, size_t at, const char *waiting, struc
 static int sweep_place(struct pgsink *s, size_t at, bool *ret_more, struct err *reterr)
 {
     const struct place *place = &s->references.places[at];
-    size_t woken, finished;
+    size_t woken;
 
     if (retry_begin(s, reterr) || (place->waiting && find_standing(s, at, WAITING_ROWS, reterr)) ||
         (place->pending && find_standing(s, at, WAITING_REFERENCES, reterr)))
         return -1;
     *ret_more = s->park->arrived_count >= SWEEP_MAX;
-    if (park_drain(s, &woken, reterr))
+    if (park_drain(s, &woken, reterr) || (woken && park_finish(s, reterr)))
         return -1;
-    if (woken) /* what was put aside on the way */
-        do
-            if (rowmode_finish(s, reterr) || park_drain(s, &finished, reterr))
-                return -1;
-        while (finished);
     return retry_commit(s, reterr);
 }
 

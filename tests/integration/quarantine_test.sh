@@ -155,7 +155,7 @@ sums "delete of a quarantined row"
 
 # --- retry and discard, asked of the running engine
 
-pgrekey_fails "retry of what still fails says so" 6 'still failing' quarantine retry "$(id_of 209)"
+pgrekey_fails "retry of what waits says so" 6 '0 still failing, 1 waiting for a parent' quarantine retry "$(id_of 209)"
 source_sql "INSERT INTO team VALUES (99, 'late')"
 caught_up
 equals "a row whose parent comes is no longer aside" "" "$(bad_of 209)"
