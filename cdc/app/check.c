@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cdc/app/check_derive.h"
 #include "cdc/app/term.h"
 #include "cdc/base/arena.h"
 #include "cdc/pg/pg.h"
@@ -97,6 +98,8 @@ static void check_mapping(struct check *check)
     int status = mapping_load(&check->mapping, check->settings->mapping, check->settings->skip, &err);
     if (status == 0 && (check->source || check->target))
         status = mapping_bind(&check->mapping, check->source, check->target, &err);
+    if (status == 0)
+        status = check_derivations(&check->mapping, check->target, &err);
     if (status < 0 && !map_issues_have_errors(&check->mapping.issues))
         check_add_err(check, "mapping", "mapping", &err);
     add_issues(check);

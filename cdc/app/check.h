@@ -3,6 +3,7 @@
  *     check.c         loads, connects, asks the parts in turn, reports
  *     check_source.c  the legacy server: settings, role, wal2json, sessions in the way, tables
  *     check_target.c  the target: what it is, the engine's schema, privileges, what would get in the way of writes
+ *     check_derive.c  the mapping's SQL, judged by the target; check_sql.c asks, check_plan.c reads plans
  *     check_mirror.c  the side schema of the mirrors
  *     check_slot.c    the slot, the recorded position, and whether the two fit
  *     check_deep.c    what only reading whole tables tells

@@ -130,8 +130,10 @@ static const struct command commands[] = {
     {.name = "map check",
      .arguments = "[FILE]",
      .summary = "check the mapping file, alone and against both servers",
-     .detail = "Without a connection the whole file; with source.dsn and target.dsn also tables, columns, types, keys "
-               "and required columns on both sides. Each error with file, line and key.",
+     .detail =
+         "Without a connection the whole file; with source.dsn and target.dsn also tables, columns, types, keys "
+         "and required columns on both sides, and the SQL of derivations, views and adoption, which the target judges "
+         "and explains without running it. Each error with file, line and key.",
      .exits = "0 no errors; 6 errors found",
      .options = BIT(OFFLINE),
      .max_arguments = 1,

@@ -1,6 +1,7 @@
 /* `pgrekey map check`: the mapping file alone, then against both servers. */
 #include <string.h>
 
+#include "cdc/app/check_derive.h"
 #include "cdc/app/mapping.h"
 #include "cdc/app/term.h"
 #include "cdc/pg/pg.h"
@@ -87,6 +88,8 @@ static int run_check(struct map_check *check)
             return cli_fail(check->cli->json, &err);
         bool online = check->source || check->target;
         status = online ? mapping_bind(&check->mapping, check->source, check->target, &err) : 0;
+        if (status == 0)
+            status = check_derivations(&check->mapping, check->target, &err);
         if (status < 0 && !map_issues_have_errors(&check->mapping.issues))
             return cli_fail(check->cli->json, &err);
     }
