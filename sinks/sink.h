@@ -41,9 +41,9 @@ struct batch {
     size_t txn_count, txn_capacity;
     struct txn_mark *txns;
     bool complete;     /* the last row is followed by a mark: the target transaction can end here */
-    uint64_t end_lsn;  /* the position after this batch; valid where complete */
+    uint64_t end_lsn;  /* the position after this batch, valid where complete; of a part: the point it is read at */
     int snapshot_part; /* -1 for the stream; else the id of the snapshot part that it belongs to */
-    bool part_done;    /* a snapshot part's last batch */
+    bool part_done;    /* a snapshot part's last batch: the part becomes durable with it, whole */
 };
 
 void batch_init(struct batch *batch);

@@ -26,6 +26,7 @@
 #include "cdc/base/identity.h"
 #include "cdc/source/slot.h"
 #include "cdc/source/stream.h"
+#include "cdc/app/skip.h"
 #include "sinks/postgres/pgsink.h"
 #include "sinks/sink.h"
 #include "transform/map.h"
@@ -80,6 +81,8 @@ struct engine {
     bool bind_failed;   /* the last engine_bind() failed because the mapping does not fit the catalogues as they are */
 
     struct stream *stream;
+    struct skip *skip; /* what a resumed snapshot holds already; NULL: nothing that is still to come. skip.h */
+    bool begin_again;  /* the session ended only to begin anew: no back-off */
     struct sink *sink;
     PGconn *receiver_conn; /* rows read by key before transform; receiver thread only */
     PGconn *applier_conn;  /* rows read by key for the sink; applier thread only */
@@ -140,7 +143,11 @@ void watch_stop(struct engine *engine);
 /* Seconds since the source's WAL end passed lsn: 0 where it has not, i.e. nothing is behind. */
 double watch_age_s(struct watch *watch, uint64_t lsn);
 
-/* snapshot.c: the slot, its exported snapshot, all parts; ends in state STREAMING and sets resume_lsn */
-int snapshot_take(struct engine *engine, bool again, struct err *reterr) MUST_CHECK;
+/* snapshot.c: the slot, its exported snapshot, all parts; or what is left of one that was cut off. Ends in state
+ * STREAMING and sets resume_lsn. */
+int snapshot_take(struct engine *engine, const struct pgsink_position *position, struct err *reterr) MUST_CHECK;
+/* Of a pipeline that streams: loads what is not done of its parts (again), and sets engine->skip where the position is
+ * not past all their points. */
+int snapshot_rejoin(struct engine *engine, struct err *reterr) MUST_CHECK;
 
 #endif

@@ -296,6 +296,7 @@ int lookups_read_source(struct lookups *l, PGconn *source,
     for (size_t i = 0; !failed && l && i < l->count; i++) {
         const struct copy_range whole = {.relation = map_rule_source(l->map, l->copies[i].rule)};
         struct copy_reader *reader = NULL;
+        clear(&l->copies[i]);
         failed = copy_reader_open(source, &whole, never, context, &reader, reterr) != 0 ||
                  take_read(l, &l->copies[i], reader, &arena, reterr) != 0;
         copy_reader_close(reader);

@@ -26,6 +26,8 @@ struct receiver {
     size_t transaction_rows; /* rows of the open transaction so far, whatever batch they are in */
     struct fill fill;
     uint64_t received_lsn;
+    uint64_t commit_lsn; /* of the open transaction, while the engine skips; else 0 */
+    bool reread;         /* parts of the snapshot have to be read anew */
 };
 
 /* --- hand-over --- */
@@ -177,8 +179,131 @@ static int add_rows(struct receiver *r, struct change *change, struct err *reter
     return 0;
 }
 
+/* --- what a resumed snapshot holds already --- */
+
+static int judge(struct receiver *r, const struct rule *rule, const struct change *change,
+                 enum skip_verdict *ret_verdict, struct err *reterr)
+{
+    struct engine *engine = r->engine;
+    if (!engine->receiver_conn &&
+        engine_open_source(engine->settings, "rows", ENGINE_BRIEF, &engine->receiver_conn, reterr) != 0)
+        return -1;
+    return skip_judge(engine->skip, rule, change, r->commit_lsn, skip_ask_source, engine->receiver_conn, ret_verdict,
+                      reterr);
+}
+
+/* The half of a changed key that is news. */
+static struct change *half(const struct change *change, enum skip_verdict verdict, struct arena *arena)
+{
+    const struct relation *relation = change->relation;
+    struct change *part = arena_alloc(arena, sizeof(*part));
+    *part = *change;
+    part->key_changed = false;
+    part->op = verdict == SKIP_OLD_KEY ? CHANGE_INSERT : CHANGE_DELETE;
+    if (verdict == SKIP_NEW_KEY) {
+        part->columns = NULL;
+        return part;
+    }
+    part->identity = arena_zalloc(arena, relation->key_count + 1, sizeof(*part->identity));
+    for (size_t k = 0; k < relation->key_count; k++)
+        part->identity[k] = change->columns[relation->key[k]];
+    return part;
+}
+
+/* The row of one rule, of a change or of its half. */
+static int transform_one(struct receiver *r, const struct rule *rule, struct change *change, struct row **ret_row,
+                         struct err *reterr)
+{
+    struct arena *arena = &r->handover->filling->arena;
+    const struct map *map = r->engine->binding.map;
+    int outcome = map_transform_rule(map, rule, change, arena, ret_row, reterr);
+    if (outcome == 1 && complete(r, change, reterr) != 0)
+        return -1;
+    if (outcome == 1)
+        outcome = map_transform_rule(map, rule, change, arena, ret_row, reterr);
+    if (outcome > 0)
+        return err_set(reterr, ERR_FATAL, "a completed change still lacks a column (table %s.%s)",
+                       change->relation->schema, change->relation->name);
+    return outcome;
+}
+
+/* What is news of a change, by the verdict for each rule. */
+struct news {
+    const struct rule *const *rules; /* of the change's table */
+    struct change **changes;         /* the change or its half for each of them; NULL: nothing */
+    struct row **rows;               /* without gaps */
+    size_t rule_count, count;
+};
+
+static int transform_news(struct receiver *r, struct news *news, struct err *reterr)
+{
+    news->count = 0;
+    for (size_t i = 0; i < news->rule_count; i++) {
+        if (!news->changes[i])
+            continue;
+        if (transform_one(r, news->rules[i], news->changes[i], &news->rows[news->count], reterr) != 0)
+            return -1;
+        news->count++;
+    }
+    return 0;
+}
+
+/* As add_rows() does it. */
+static int add_news(struct receiver *r, struct news *news, const struct change *change, struct err *reterr)
+{
+    struct lookups *lookups = r->engine->binding.lookups;
+    struct batch *batch = r->handover->filling;
+    if (transform_news(r, news, reterr) != 0)
+        return -1;
+    if (lookups_concern(lookups, change->relation) && (lookups_take(lookups, news->rows, news->count, reterr) != 0 ||
+                                                       (news->count > 1 && transform_news(r, news, reterr) != 0)))
+        return -1;
+    if (batch->row_count == 0 && news->count > 0)
+        fill_begun(&r->fill, clock_mono_us());
+    for (size_t i = 0; i < news->count; i++)
+        batch_add_row(batch, news->rows[i]);
+    r->transaction_rows += news->count;
+    return 0;
+}
+
+/* A table whose parts were all read before, or all after, is decided without a look at the key, and a change that is
+ * no news is not completed either. */
+static int on_known_ground(struct receiver *r, struct change *change, struct err *reterr)
+{
+    struct arena *arena = &r->handover->filling->arena;
+    struct news news;
+    bool any = false;
+    news.rules = map_rules_of(r->engine->binding.map, change->relation, &news.rule_count);
+    news.changes = arena_zalloc(arena, news.rule_count + 1, sizeof(struct change *));
+    news.rows = arena_zalloc(arena, news.rule_count + 1, sizeof(struct row *));
+    enum skip_verdict *verdicts = arena_zalloc(arena, news.rule_count + 1, sizeof(*verdicts));
+    change->commit_lsn = r->commit_lsn;
+    for (size_t i = 0; i < news.rule_count; i++) {
+        if (judge(r, news.rules[i], change, &verdicts[i], reterr) != 0)
+            return -1;
+        any |= verdicts[i] != SKIP_ALL;
+        r->reread |= verdicts[i] == SKIP_REREAD;
+    }
+    if (!any)
+        return 0;
+    bool looked_up = lookups_concern(r->engine->binding.lookups, change->relation);
+    if (complete_nonfinite(r->engine, change, arena, reterr) != 0 ||
+        ((change->key_changed || looked_up) && lacks_columns(change) && complete(r, change, reterr) != 0))
+        return -1;
+    for (size_t i = 0; i < news.rule_count; i++)
+        if (verdicts[i] == SKIP_NOTHING || verdicts[i] == SKIP_REREAD)
+            news.changes[i] = change;
+        else if (verdicts[i] != SKIP_ALL)
+            news.changes[i] = half(change, verdicts[i], arena);
+    if (add_news(r, &news, change, reterr) != 0)
+        return -1;
+    return is_full(r, FILL_INSIDE) ? wait_for_applier(r, reterr) : 0;
+}
+
 static int on_change(struct receiver *r, struct change *change, struct err *reterr)
 {
+    if (r->commit_lsn)
+        return on_known_ground(r, change, reterr);
     if (complete_nonfinite(r->engine, change, &r->handover->filling->arena, reterr) != 0 ||
         add_rows(r, change, reterr) != 0)
         return -1;
@@ -226,6 +351,7 @@ static int on_item(struct receiver *r, const struct stream_item *item, struct er
     switch (item->event) {
     case STREAM_BEGIN:
         r->in_transaction = true;
+        r->commit_lsn = item->end_lsn <= skip_last_point(r->engine->skip) ? item->end_lsn : 0;
         r->transaction_rows = 0;
         pthread_mutex_lock(&r->handover->lock);
         position_begin(&r->handover->position);
@@ -244,6 +370,34 @@ static int on_item(struct receiver *r, const struct stream_item *item, struct er
 }
 
 /* --- the loop --- */
+
+/* Waits until everything received is on the target, then ends the session, to begin another one without any more
+ * skipping, or with parts of the snapshot read anew. */
+static int begin_again(struct receiver *r, struct err *reterr)
+{
+    const struct handover *handover = r->handover;
+    for (bool busy = true; busy && !run_stop;) {
+        if (wait_for_applier(r, reterr) != 0)
+            return -1;
+        pthread_mutex_lock(&r->handover->lock);
+        busy = handover->taken != NULL;
+        pthread_mutex_unlock(&r->handover->lock);
+        if (look_around(r, reterr) != 0)
+            return -1;
+        if (busy)
+            usleep(1000);
+    }
+    r->engine->begin_again = true;
+    return err_set(reterr, ERR_RETRY,
+                   r->reread ? "parts of the snapshot are to be read anew"
+                             : "the stream is past the points of the snapshot");
+}
+
+/* At the end of a transaction. */
+static bool is_past_skipping(const struct receiver *r)
+{
+    return r->reread || (r->engine->skip && r->received_lsn >= skip_last_point(r->engine->skip));
+}
 
 /* Nothing more has arrived. Hands over what can go; looks at what the other threads have to say. */
 static int when_quiet(struct receiver *r, int *ret_wait_ms, struct err *reterr)
@@ -291,6 +445,8 @@ int receive_run(struct engine *engine, struct err *reterr)
         } else if (on_item(&r, &item, reterr) != 0) {
             return -1;
         }
+        if (item.event == STREAM_COMMIT && is_past_skipping(&r))
+            return begin_again(&r, reterr);
         if (item.event == STREAM_COMMIT && is_full(&r, FILL_AT_COMMIT) && wait_for_applier(&r, reterr) != 0)
             return -1;
     }

@@ -57,6 +57,8 @@ static void close_session(struct engine *engine)
     engine->stream = NULL;
     sink_close(engine->sink);
     engine->sink = NULL;
+    skip_free(engine->skip);
+    engine->skip = NULL;
     pg_close(engine->receiver_conn);
     pg_close(engine->applier_conn);
     engine->receiver_conn = engine->applier_conn = NULL;
@@ -145,6 +147,7 @@ static int open_stream(struct engine *engine, struct err *reterr)
         .status_interval_ms = (int)settings->source_status_interval_ms,
         .receive_timeout_ms = (int)settings->source_receive_timeout_ms,
         .wake_fd = engine->handover.wake_fd,
+        .commit_lsns = engine->skip != NULL,
         .timestamps = settings->source_timestamps,
         .tables = tables,
         .table_count = table_count,
@@ -286,9 +289,11 @@ static int open_sink(struct run *run, struct err *reterr)
         return -1;
     run->connected = true;
     if (position.state != PIPELINE_STREAMING)
-        return snapshot_take(engine, position.state == PIPELINE_SNAPSHOT, reterr);
+        return snapshot_take(engine, &position, reterr);
     engine->resume_lsn = position.lsn;
     engine->paused = position.paused;
+    if (snapshot_rejoin(engine, reterr) != 0)
+        return -1;
     if (!position.paused)
         return 0;
     if (lookups_load(engine->binding.lookups, engine->sink, INT_MAX, reterr) != 0) /* for retries of the quarantine */
@@ -366,9 +371,9 @@ static int run_sessions(struct run *run, struct err *reterr)
         if (!passes_by_itself(run, reterr))
             return exit_code;
         close_session(run->engine);
-        if (!run->rebind)
+        if (!run->rebind && !run->engine->begin_again)
             back_off(run, reterr);
-        run->rebind = false;
+        run->rebind = run->engine->begin_again = false;
     }
     return EXIT_OK;
 }

@@ -111,7 +111,7 @@ static void judge_target(struct status *status)
     if (!report->initialised)
         note(status, "run: pgrekey init", "the target has no schema pgrekey");
     if (strcmp(status->state, "snapshot cut off") == 0)
-        note(status, "run: pgrekey run", "a snapshot was cut off; the next run starts it over");
+        note(status, "run: pgrekey run", "a snapshot was cut off; the next run resumes it");
     if (report->position.paused)
         note(status,
              report->engine_running ? "mend what it names, then: pgrekey resume"

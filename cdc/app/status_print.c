@@ -81,6 +81,11 @@ static void print_snapshot(const struct status *status)
 {
     const struct pipeline_report *report = status->report;
     char text[32];
+    char lsn[LSN_TEXT_MAX];
+    if (report && report->join_lsn > report->position.lsn && report->position.state == PIPELINE_STREAMING) {
+        label("snapshot");
+        printf("resumed; whole transactions once the stream has reached %s\n", lsn_format(report->join_lsn, lsn));
+    }
     if (!report || report->position.state != PIPELINE_SNAPSHOT)
         return;
     label("snapshot");
@@ -256,6 +261,7 @@ static void put_engine(struct json *json, const struct pipeline_report *report)
     json_int(json, "parts", report->snapshot_parts);
     json_int(json, "parts_done", report->snapshot_parts_done);
     json_int(json, "rows", report->snapshot_rows);
+    json_lsn(json, "joined_at", report->join_lsn);
     json_close(json, '}');
 }
 

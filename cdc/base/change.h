@@ -45,6 +45,7 @@ struct change {
                                key of an insert or read; NULL for truncate */
     uint64_t lsn;           /* end of the transaction's commit for changes of the stream once known, else the
                                message's own; the snapshot's point for CHANGE_READ */
+    uint64_t commit_lsn;    /* end of its transaction's commit, where the stream was asked for it; else 0 */
     uint32_t xid;           /* 0 in a snapshot */
 };
 

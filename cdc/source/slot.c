@@ -214,8 +214,8 @@ static int err_create(PGconn *conn, const PGresult *result, const char *slot, st
     return slot_explain_plugin(result, reterr);
 }
 
-int slot_create(PGconn *replication, PGconn *conn, const char *slot, int wait_s, uint64_t *ret_consistent_lsn,
-                char *ret_snapshot, size_t snapshot_size, struct err *reterr)
+int slot_create(PGconn *replication, PGconn *conn, const char *slot, bool temporary, int wait_s,
+                uint64_t *ret_consistent_lsn, char *ret_snapshot, size_t snapshot_size, struct err *reterr)
 {
     struct buf sql;
     struct err scratch;
@@ -226,7 +226,7 @@ int slot_create(PGconn *replication, PGconn *conn, const char *slot, int wait_s,
     buf_init(&sql, SQL_MAX_BYTES);
     buf_puts(&sql, "CREATE_REPLICATION_SLOT ");
     pg_put_ident(&sql, slot);
-    buf_puts(&sql, " LOGICAL wal2json ");
+    buf_puts(&sql, temporary ? " TEMPORARY LOGICAL wal2json " : " LOGICAL wal2json ");
     buf_puts(&sql, PQserverVersion(replication) >= 150000 ? "(SNAPSHOT 'export')" : "EXPORT_SNAPSHOT");
     PGresult *result = exec_bounded(replication, buf_text(&sql), wait_s * INT64_C(1000000), &cancelled);
     buf_done(&sql);

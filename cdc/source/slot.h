@@ -34,9 +34,10 @@ int slot_read(PGconn *conn, const char *slot, struct slot_state *ret_state, stru
 
 /* CREATE_REPLICATION_SLOT … LOGICAL wal2json (SNAPSHOT 'export') on a replication connection; the snapshot lives as
  * long as that connection does nothing else. The server waits for transactions that are open: wait_s bounds it, and
- * the error then names the sessions in the way (pid, user, age; by the ordinary connection `conn`, may be NULL). */
-int slot_create(PGconn *replication, PGconn *conn, const char *slot, int wait_s, uint64_t *ret_consistent_lsn,
-                char *ret_snapshot, size_t snapshot_size, struct err *reterr) MUST_CHECK;
+ * the error then names the sessions in the way (pid, user, age; by the ordinary connection `conn`, may be NULL).
+ * A temporary one goes with its connection. */
+int slot_create(PGconn *replication, PGconn *conn, const char *slot, bool temporary, int wait_s,
+                uint64_t *ret_consistent_lsn, char *ret_snapshot, size_t snapshot_size, struct err *reterr) MUST_CHECK;
 /* Puts a sentence and a way out in place of an error with which the server refuses wal2json itself (not installed,
  * not in output_plugin_libraries, no REPLICATION); leaves any other as it is. Returns -1. */
 int slot_explain_plugin(const PGresult *result, struct err *reterr);

@@ -114,8 +114,8 @@ static void put_start_command(struct buf *buf, const struct stream_options *opti
     pg_put_ident(buf, options->slot);
     buf_printf(buf,
                " LOGICAL %s (\"format-version\" '2', \"include-types\" '0', \"include-xids\" '1',"
-               " \"include-timestamp\" '%d'",
-               lsn_format(options->start_lsn, lsn), options->timestamps ? 1 : 0);
+               " \"include-timestamp\" '%d', \"include-lsn\" '%d'",
+               lsn_format(options->start_lsn, lsn), options->timestamps ? 1 : 0, options->commit_lsns ? 1 : 0);
     if (options->tables && options->table_count) {
         struct buf tables;
         buf_init(&tables, COMMAND_MAX_BYTES);
@@ -346,7 +346,10 @@ static void fill_item(const struct wal2json_item *decoded, uint64_t lsn, struct 
     *item = (struct stream_item){.xid = decoded->xid, .commit_us = decoded->commit_us};
     switch (decoded->action) {
     case WAL2JSON_SKIP: item->event = STREAM_NONE; break;
-    case WAL2JSON_BEGIN: item->event = STREAM_BEGIN; break;
+    case WAL2JSON_BEGIN:
+        item->event = STREAM_BEGIN;
+        item->end_lsn = decoded->end_lsn;
+        break;
     case WAL2JSON_COMMIT:
         item->event = STREAM_COMMIT;
         item->end_lsn = lsn; /* the header of a commit carries the position behind it */

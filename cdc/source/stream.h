@@ -23,6 +23,7 @@ struct stream_options {
     int status_interval_ms; /* how often a status message goes out at least; 0: 1000 */
     int receive_timeout_ms; /* silence of the server after which the connection counts as dead; 0: 60000 */
     int wake_fd;            /* readable: stream_next returns early (STREAM_NONE); the caller drains it. 0: none */
+    bool commit_lsns;       /* ask with each begin where the transaction's commit ends */
     bool timestamps;        /* ask for commit times (about 3 % of the decoding's cost) */
     /* Tables to ask for (wal2json's add-tables), schema and name in turn; NULL for all. */
     const char *const *tables;
@@ -42,7 +43,7 @@ struct stream_options {
 
 enum stream_event {
     STREAM_NONE,      /* nothing within the time-out */
-    STREAM_BEGIN,     /* xid */
+    STREAM_BEGIN,     /* xid; end_lsn with commit_lsns */
     STREAM_CHANGE,    /* *change, in the caller's arena */
     STREAM_COMMIT,    /* end_lsn, commit_us, xid: the transaction is whole */
     STREAM_MESSAGE,   /* pg_logical_emit_message: prefix, content (in the arena), transactional */
@@ -52,7 +53,8 @@ enum stream_event {
 struct stream_item {
     enum stream_event event;
     uint32_t xid;
-    uint64_t end_lsn;  /* commit: end of the commit record; keepalive: the server's sent position */
+    uint64_t end_lsn;  /* commit: end of the commit record; begin: the same with commit_lsns, else 0; keepalive: the
+                          server's sent position */
     int64_t commit_us; /* since 1970; 0 without timestamps */
     struct change *change;
     const char *prefix, *content;

@@ -24,6 +24,7 @@
 
 extern "C" {
 #define class class_ /* a C header may have a member of that name */
+#include "cdc/base/lsn.h"
 #include "cdc/base/timestamp.h"
 #include "cdc/source/wal2json.h"
 #undef class
@@ -68,6 +69,7 @@ struct message {
     char action = 0;
     uint32_t xid = 0;
     int64_t commit_us = 0;
+    uint64_t end_lsn = 0;
     bool transactional = true;
     const char *prefix = "", *content = "";
     std::string_view raw_schema, raw_name;
@@ -581,6 +583,17 @@ bool copy_text(const ondemand::parser &parser, std::string_view token, struct ar
     return true;
 }
 
+bool parse_lsn(std::string_view token, uint64_t *ret_lsn)
+{
+    char copy[LSN_TEXT_MAX];
+    std::string_view text;
+    if (!string_content(token, &text) || text.size() >= sizeof(copy))
+        return false;
+    memcpy(copy, text.data(), text.size());
+    copy[text.size()] = '\0';
+    return lsn_parse(copy, ret_lsn);
+}
+
 /* A member that is neither columns nor identity; false where its value is not what wal2json writes. */
 bool decode_member(const struct wal2json *decoder, struct message *message, ondemand::raw_json_string key,
                    std::string_view token)
@@ -604,6 +617,7 @@ bool decode_member(const struct wal2json *decoder, struct message *message, onde
                  string_content(token, &text))
             message->commit_us = timestamp_parse(text.data(), text.size());
         return true;
+    case 'n': return message->action != 'B' || !key.unsafe_is_equal("nextlsn") || parse_lsn(token, &message->end_lsn);
     case 'x': return !key.unsafe_is_equal("xid") || parse_xid(token, &message->xid);
     case 'p':
         return !key.unsafe_is_equal("prefix") || copy_text(decoder->parser, token, message->arena, &message->prefix);
@@ -657,6 +671,7 @@ void fill_item(const struct message *message, struct wal2json_item *item)
     *item = {};
     item->xid = message->xid;
     item->commit_us = message->commit_us;
+    item->end_lsn = message->end_lsn;
     item->change = message->change;
     switch (message->action) {
     case 'B': item->action = WAL2JSON_BEGIN; break;

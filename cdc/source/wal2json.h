@@ -38,6 +38,7 @@ struct wal2json_item {
     enum wal2json_action action;
     uint32_t xid;
     int64_t commit_us; /* 0 without timestamp */
+    uint64_t end_lsn;  /* of a begin: where the commit ends (nextlsn); 0 where it does not say */
     struct change *change;
     const char *prefix, *content; /* NUL-terminated, in the arena */
     bool transactional;

@@ -59,6 +59,11 @@ static int apply_long_way(struct pgsink *s, const struct batch *batch, struct er
         return 0;
     if (park_finish(s, reterr) || refuse_if_open(s, reterr))
         return -1;
+    /* A part of a snapshot is one transaction: one that was cut off has left nothing. */
+    if (batch->snapshot_part >= 0)
+        s->part_rows += batch->row_count;
+    if (batch->snapshot_part >= 0 && !batch->part_done)
+        return 0;
     return record_commit(s, batch, reterr);
 }
 

@@ -10,7 +10,7 @@ int fence_join(struct pgsink *s, struct err *reterr)
     PGresult *result = NULL;
 
     if (session_query(s, "reading the pipeline's record",
-                      "SELECT snapshot_begun::text FROM pgrekey.pipeline WHERE name = $1 AND state = 'snapshot'", 1,
+                      "SELECT snapshot_begun::text FROM pgrekey.pipeline WHERE name = $1", 1,
                       (const char *[]){s->options.pipeline}, &result, reterr))
         return -1;
     if (PQntuples(result) == 1)
@@ -30,7 +30,7 @@ int fence_hold(struct pgsink *s, struct err *reterr)
 
     if (session_query(s, "holding the snapshot's record",
                       "SELECT FROM pgrekey.pipeline WHERE name = $1 AND snapshot_begun = $2::timestamptz "
-                      "AND state = 'snapshot' FOR KEY SHARE",
+                      "FOR KEY SHARE",
                       2, params, &result, reterr))
         return -1;
     holds = PQntuples(result) == 1;

@@ -234,7 +234,8 @@ int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, 
     *ret_position = (struct pgsink_position){.state = PIPELINE_NEW};
     if (session_query(s, "reading the pipeline's record",
                       "SELECT state, lsn, slot, system_identifier, timeline, database, fingerprint, "
-                      "identity_fingerprint, paused, coalesce(pause_reason, ''), coalesce(pause_category, '') "
+                      "identity_fingerprint, paused, coalesce(pause_reason, ''), coalesce(pause_category, ''), "
+                      "coalesce(snapshot_lsn, '0/0') "
                       "FROM pgrekey.pipeline WHERE name = $1",
                       1, params, &result, reterr))
         return -1;
@@ -246,6 +247,7 @@ int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, 
         ret_position->paused = *PQgetvalue(result, 0, 8) == 't';
         snprintf(ret_position->pause_reason, sizeof(ret_position->pause_reason), "%s", PQgetvalue(result, 0, 9));
         snprintf(ret_position->pause_category, sizeof(ret_position->pause_category), "%s", PQgetvalue(result, 0, 10));
+        (void)lsn_parse(PQgetvalue(result, 0, 11), &ret_position->snapshot_lsn);
     }
     PQclear(result);
     s->state = ret_position->state;

@@ -19,6 +19,7 @@
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/park.h"
+#include "sinks/postgres/parts.h"
 #include "sinks/postgres/record.h"
 #include "sinks/postgres/request_store.h"
 #include "sinks/postgres/retry.h"
@@ -39,7 +40,7 @@ static int sink_tick_op(struct sink *sink, struct err *reterr)
 
     if (s->in_transaction || s->loader || s->state == PIPELINE_NEW)
         return 0;
-    if (request_serve(s, reterr) || retry_due(s, reterr)) {
+    if (request_serve(s, reterr) || retry_due(s, reterr) || parts_clear_reached(s, reterr)) {
         session_rollback(s);
         return -1;
     }
@@ -219,7 +220,8 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
     if (open_session(options, &s, reterr))
         return -1;
     if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) || opening_check_rules(s, reterr) ||
-        namespace_record(s, reterr) || mirror_make(s, MIRROR_REFUSE, NULL, reterr) || opening_read_bounds(s, reterr)) {
+        namespace_record(s, reterr) || mirror_make(s, MIRROR_REFUSE, NULL, reterr) || opening_read_bounds(s, reterr) ||
+        parts_read_join(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }

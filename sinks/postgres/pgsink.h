@@ -40,8 +40,9 @@ enum pipeline_state {
 
 struct pgsink_position {
     enum pipeline_state state;
-    uint64_t lsn; /* end of the last applied source transaction; 0 unless STREAMING */
-    bool paused;  /* stays paused over a restart */
+    uint64_t lsn;          /* end of the last applied source transaction; 0 unless STREAMING */
+    uint64_t snapshot_lsn; /* where the slot begins; 0 before the snapshot's plan is recorded */
+    bool paused;           /* stays paused over a restart */
     char pause_category[ERR_PAUSE_MAX], pause_reason[ERR_TEXT_MAX];
 };
 
@@ -52,21 +53,46 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
                 struct err *reterr) MUST_CHECK;
 
 /* --- the life of a snapshot ---
+ *
+ *     begin ─▶ plan ─▶ (loaders: a part is one transaction) ─▶ end            state SNAPSHOT ─▶ STREAMING
+ *                       ▲            │ cut off
+ *                       └─ resume ◀──┘   parts that are done stay; the others hold nothing
+ *
  * pgsink_snapshot_begin: refuses (ERR_REFUSED, names the table) unless every target table is empty; then records
- * state SNAPSHOT, durable before it returns. With `again`, the record already says SNAPSHOT: removes all that the dead
- * one wrote (rows of the mapping's tables, quarantine, counters) first.
- * pgsink_snapshot_point: records the slot's consistent point and the number of parts, for progress.
+ * state SNAPSHOT, durable before it returns. With `again`, the record already says SNAPSHOT, but holds no plan, so that
+ * nothing has been loaded: the record is made anew.
+ * pgsink_snapshot_plan: records the slot's consistent point and all parts, durable before it returns. Their ids are 0,
+ * 1, … in order.
+ * pgsink_snapshot_resume: keeps the loaders of a dead engine out, once what they had in hand has ended.
+ * pgsink_snapshot_settle: after loaders, whose side records this session has not counted, and whose rows may wait for
+ * one another's. Part of the end; needed wherever else they have loaded.
  * pgsink_snapshot_end: state STREAMING at lsn, durable before it returns.
- * pgsink_snapshot_abandon: takes a begun one back: no rows, no record, as before its begin. */
+ * pgsink_snapshot_abandon: takes back one that this session has begun: no rows, no record, as before its begin. */
+struct pgsink_part {
+    int id, level;
+    char *schema, *table; /* of the source */
+    char *lo, *hi;        /* of the first key column: lo <= key < hi; NULL: open */
+    char **rules;         /* names */
+    size_t rule_count;
+    bool done;
+    uint64_t point; /* it was read at, where done; 0 where the stream is known to be past it */
+};
+void pgsink_parts_free(struct pgsink_part *parts, size_t count);
+/* All parts by id; none where no plan has been recorded. */
+int pgsink_parts_read(struct sink *sink, struct pgsink_part **ret_parts, size_t *ret_count,
+                      struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr) MUST_CHECK;
-int pgsink_snapshot_point(struct sink *sink, uint64_t consistent_lsn, int part_count, struct err *reterr) MUST_CHECK;
+int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struct pgsink_part *parts, size_t count,
+                         struct err *reterr) MUST_CHECK;
+int pgsink_snapshot_resume(struct sink *sink, struct err *reterr) MUST_CHECK;
+int pgsink_snapshot_settle(struct sink *sink, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr) MUST_CHECK;
 
-/* A further session for loading one snapshot part at a time beside the main one: no advisory lock, no position; a
- * batch is a target transaction of its own, with its counters, quarantine and progress (batch.snapshot_part). It loads
- * for the snapshot that is under way when it is opened: once another one has been begun, its batches fail (ERR_RETRY).
- */
+/* A further session for loading one snapshot part at a time beside the main one: no advisory lock, no position. The
+ * batches of a part are one target transaction, with counters, quarantine, and the part's record (batch.snapshot_part,
+ * part_done). It loads for the snapshot that is under way when it is opened: once that has been begun anew or resumed,
+ * its batches fail (ERR_RETRY). */
 int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_sink, struct err *reterr) MUST_CHECK;
 
 /* Moves the position over transactions that concern no rule, in a transaction of its own. */

@@ -48,15 +48,15 @@ static int explain_move(struct pgsink *s, struct err *reterr)
 
 static void part_send(struct pgsink *s, struct pipe *pipe, const struct batch *batch)
 {
-    char part[16], rows[24];
-    const char *params[4] = {s->options.pipeline, part, rows, batch->part_done ? "t" : "f"};
+    char part[16], rows[24], point[LSN_TEXT_MAX];
+    const char *params[4] = {s->options.pipeline, part, rows, lsn_format(batch->end_lsn, point)};
 
     snprintf(part, sizeof(part), "%d", batch->snapshot_part);
-    snprintf(rows, sizeof(rows), "%zu", batch->row_count);
+    snprintf(rows, sizeof(rows), "%" PRIu64, s->part_rows);
     (void)pipe_query(pipe,
-                     "INSERT INTO pgrekey.snapshot_part AS p (pipeline, part, rows, done) "
-                     "VALUES ($1, $2::integer, $3::bigint, $4::boolean) ON CONFLICT (pipeline, part) "
-                     "DO UPDATE SET rows = p.rows + excluded.rows, done = p.done OR excluded.done",
+                     "INSERT INTO pgrekey.snapshot_part AS p (pipeline, part, rows, done, point) "
+                     "VALUES ($1, $2::integer, $3::bigint, true, $4::pg_lsn) ON CONFLICT (pipeline, part) "
+                     "DO UPDATE SET rows = excluded.rows, done = true, point = excluded.point",
                      4, params);
 }
 

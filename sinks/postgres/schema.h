@@ -2,7 +2,7 @@
  *
  *   pipeline          a record a pipeline: state, position, source, fingerprints, pause, heartbeat, snapshot
  *   counter           mapped, quarantined, excluded, failed_deletes a rule
- *   snapshot_part     a finished or unfinished piece of a snapshot
+ *   snapshot_part     a piece of a snapshot: what it holds, whether it is done, at which point it was read
  *   quarantine        rows kept aside, with their change
  *   pending_reference optional references that are NULL because their parent is not there
  *   gone              keys whose row stays on the target although the source row is gone or excluded

@@ -69,6 +69,7 @@ int session_begin(struct pgsink *s, struct err *reterr)
 void session_ended(struct pgsink *s, bool committed)
 {
     s->in_transaction = false;
+    s->part_rows = 0;
     stage_ended(s);
     if (!committed) {
         counters_forget(s);

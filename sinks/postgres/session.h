@@ -51,6 +51,8 @@ struct pgsink {
     PGconn *conn;
     bool loader;             /* no lock, no position */
     char snapshot_begun[40]; /* a loader's: which snapshot it loads for; fence.h */
+    uint64_t part_rows;      /* a loader's: rows of the part in the open transaction */
+    uint64_t join_lsn;       /* parts of the snapshot were read at points up to here; 0: the stream is past them */
     bool in_transaction;     /* a target transaction is open (over several batches where the source's is large) */
     bool deferrable;         /* some target table has a deferrable constraint */
     bool waking;             /* the chunk at hand is of woken rows; park.h */

@@ -1,4 +1,4 @@
-/* The life of a snapshot in the pipeline's record. Its begin and its end wait for the target's disk. */
+/* The life of a snapshot in the pipeline's record. Its begin, its plan and its end wait for the target's disk. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/park.h"
+#include "sinks/postgres/parts.h"
 #include "sinks/postgres/record.h"
 #include "sinks/postgres/session.h"
 
@@ -137,7 +138,7 @@ static int begin(struct pgsink *s, bool again, struct err *reterr)
 {
     if (begin_durably(s, "beginning a snapshot", reterr) || fence_close(s, reterr))
         return -1;
-    if (again ? empty_tables(s, reterr) : refuse_rows(s, reterr))
+    if (!again && refuse_rows(s, reterr))
         return -1;
     if (record_forget(s->conn, s->options.pipeline, false, reterr) || record_pipeline(s, reterr) ||
         record_rules(s, reterr))
@@ -162,17 +163,59 @@ int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr)
     return 0;
 }
 
-int pgsink_snapshot_point(struct sink *sink, uint64_t consistent_lsn, int part_count, struct err *reterr)
+static int plan(struct pgsink *s, uint64_t consistent_lsn, const struct pgsink_part *parts, size_t count,
+                struct err *reterr)
+{
+    char lsn[LSN_TEXT_MAX], number[24];
+    const char *params[3] = {s->options.pipeline, lsn_format(consistent_lsn, lsn), number};
+
+    snprintf(number, sizeof(number), "%zu", count);
+    if (begin_durably(s, "recording the snapshot's plan", reterr) ||
+        session_query(s, "recording the snapshot's plan",
+                      "UPDATE pgrekey.pipeline SET snapshot_lsn = $2::pg_lsn, snapshot_parts = $3::integer "
+                      "WHERE name = $1",
+                      3, params, NULL, reterr))
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (part_put(s, &parts[i], reterr))
+            return -1;
+    return session_commit(s, reterr);
+}
+
+int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struct pgsink_part *parts, size_t count,
+                         struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
-    char lsn[LSN_TEXT_MAX], parts[16];
-    const char *params[3] = {s->options.pipeline, lsn_format(consistent_lsn, lsn), parts};
 
-    snprintf(parts, sizeof(parts), "%d", part_count);
-    return session_query(s, "recording the snapshot's point",
-                         "UPDATE pgrekey.pipeline SET snapshot_lsn = $2::pg_lsn, snapshot_parts = $3::integer "
-                         "WHERE name = $1",
-                         3, params, NULL, reterr);
+    if (plan(s, consistent_lsn, parts, count, reterr)) {
+        session_rollback(s);
+        return -1;
+    }
+    return 0;
+}
+
+/* What begins the snapshot's record tells it from another one: a loader of the dead engine finds its own gone. */
+static int resume(struct pgsink *s, struct err *reterr)
+{
+    const char *params[1] = {s->options.pipeline};
+
+    if (begin_durably(s, "resuming the snapshot", reterr) || fence_close(s, reterr) ||
+        session_query(s, "resuming the snapshot",
+                      "UPDATE pgrekey.pipeline SET snapshot_begun = clock_timestamp() WHERE name = $1", 1, params, NULL,
+                      reterr))
+        return -1;
+    return session_commit(s, reterr);
+}
+
+int pgsink_snapshot_resume(struct sink *sink, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+
+    if (resume(s, reterr)) {
+        session_rollback(s);
+        return -1;
+    }
+    return 0;
 }
 
 static int end(struct pgsink *s, uint64_t end_lsn, struct err *reterr)
@@ -189,12 +232,18 @@ static int end(struct pgsink *s, uint64_t end_lsn, struct err *reterr)
     return session_commit(s, reterr);
 }
 
+int pgsink_snapshot_settle(struct sink *sink, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+
+    return opening_read_bounds(s, reterr) || park_sweep(s, reterr) ? -1 : 0;
+}
+
 int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
 
-    /* Loaders may have left side records that this session has not counted. */
-    if (opening_read_bounds(s, reterr) || park_sweep(s, reterr))
+    if (pgsink_snapshot_settle(sink, reterr))
         return -1;
     if (end(s, lsn, reterr)) {
         session_rollback(s);
@@ -202,7 +251,7 @@ int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr)
     }
     s->state = PIPELINE_STREAMING;
     s->lsn = lsn;
-    return 0;
+    return parts_read_join(s, reterr);
 }
 
 /* Where nothing was written the tables are not touched: the role may lack the right to. */

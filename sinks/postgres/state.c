@@ -45,6 +45,7 @@ static int read_initialised(PGconn *conn, struct pipeline_report *report, struct
     "coalesce(h.received_lsn, '0/0'), coalesce(h.source_lsn, '0/0'), coalesce(h.confirmed_lsn, '0/0'), "               \
     "coalesce(h.lag_s, 0), coalesce(h.rows_per_s, 0), coalesce(h.phase, ''), coalesce(p.snapshot_parts, 0), "          \
     "(SELECT count(*) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name AND s.done), "                            \
+    "coalesce((SELECT max(s.point) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name), '0/0'), "                  \
     "(SELECT coalesce(sum(s.rows), 0) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name), "                       \
     "(SELECT count(*) FROM pgrekey.quarantine q WHERE q.pipeline = p.name "                                            \
     "AND q.status IN ('pending', 'in_progress', 'escalated')), coalesce(p.pause_category, '') "                        \
@@ -73,8 +74,9 @@ static void take_record(struct pipeline_report *report, const PGresult *result)
     take(report->phase, sizeof(report->phase), result, 16);
     report->snapshot_parts = atoi(PQgetvalue(result, 0, 17));
     report->snapshot_parts_done = atoi(PQgetvalue(result, 0, 18));
-    report->snapshot_rows = strtoll(PQgetvalue(result, 0, 19), NULL, 10);
-    report->quarantine_open = strtoll(PQgetvalue(result, 0, 20), NULL, 10);
+    report->join_lsn = take_lsn(result, 19);
+    report->snapshot_rows = strtoll(PQgetvalue(result, 0, 20), NULL, 10);
+    report->quarantine_open = strtoll(PQgetvalue(result, 0, 21), NULL, 10);
     take(report->position.pause_category, sizeof(report->position.pause_category), result, 21);
 }
 

@@ -29,6 +29,7 @@ struct pipeline_report {
     char phase[24];
     int snapshot_parts, snapshot_parts_done;
     int64_t snapshot_rows;
+    uint64_t join_lsn; /* the last point at which a part was read; 0 where the stream is known to be past it */
     int64_t quarantine_open;
     size_t account_count;
     struct rule_account *accounts;

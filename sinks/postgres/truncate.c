@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "sinks/postgres/parents.h"
+#include "sinks/postgres/parts.h"
 
 /* A copied key tells as well as a legacy column does: whatever has it came from the source. */
 static bool can_tell(const struct rule *rule)
@@ -102,11 +103,13 @@ static int settle_rule(struct pgsink *s, const struct rule *rule, int64_t remove
                          2, params, NULL, reterr);
 }
 
-static int truncate_rule(struct pgsink *s, const struct rule *rule, struct err *reterr)
+static int truncate_rule(struct pgsink *s, const struct row *row, struct err *reterr)
 {
+    const struct rule *rule = row->rule;
     int64_t removed;
 
-    if (remove_rows(s, &rule_state_of(s, rule)->target, &removed, reterr))
+    if (remove_rows(s, &rule_state_of(s, rule)->target, &removed, reterr) ||
+        (row->change->commit_lsn && parts_undo(s, rule, row->change->commit_lsn, reterr)))
         return -1;
     return settle_rule(s, rule, removed, reterr);
 }
@@ -163,7 +166,7 @@ int rowmode_truncate(struct pgsink *s, struct row *const *rows, size_t count, st
     parents_forget(s->parents);
     for (size_t at = s->rule_count; at-- > 0;)
         for (size_t i = 0; i < count; i++)
-            if (rows[i]->rule->index == order[at] && truncate_rule(s, rows[i]->rule, reterr))
+            if (rows[i]->rule->index == order[at] && truncate_rule(s, rows[i], reterr))
                 return -1;
     return 0;
 }

@@ -989,11 +989,12 @@ static struct sink *open_loader(struct world *w)
     return loader;
 }
 
-static int load(struct world *w, struct sink *loader, struct err *err)
+static int load(struct world *w, struct sink *loader, bool done, struct err *err)
 {
     if (w->in_transaction)
         assert_true(world_commit(w));
     w->batch.snapshot_part = 0;
+    w->batch.part_done = done;
     int status = sink_apply(loader, &w->batch, err);
     batch_reset(&w->batch);
     w->first_row = 0;
@@ -1017,39 +1018,74 @@ static void a_rule_that_no_snapshot_copied_is_refused(void **state)
     world_reopen(w);
 }
 
-static void a_loader_of_a_dead_snapshot_is_kept_out(void **state)
+/* One part of one table, planned. */
+static void begin_snapshot(struct world *w)
 {
-    struct world *w = *state;
+    char schema[] = "legacy", table[] = "offices", rule[] = "offices";
+    char *rules[] = {rule};
+    struct pgsink_part part = {.schema = schema, .table = table, .rules = rules, .rule_count = 1};
     struct err err = {0};
     assert_int_equal(pgsink_open(&w->options, &w->sink, &w->position, &err), 0);
     assert_int_equal(pgsink_snapshot_begin(w->sink, false, &err), 0);
+    assert_int_equal(pgsink_snapshot_plan(w->sink, w->lsn, &part, 1, &err), 0);
+}
+
+static void a_part_lands_whole_with_its_record(void **state)
+{
+    struct world *w = *state;
+    struct pgsink_part *parts;
+    struct err err = {0};
+    size_t count;
+    begin_snapshot(w);
     struct sink *loader = open_loader(w);
     world_insert(w, "offices", "1, 'North'");
-    assert_int_equal(load(w, loader, &err), 0);
-    assert_world(w, "SELECT count(*) FROM app.offices", "1");
-    world_reopen(w);
-    assert_int_equal(pgsink_snapshot_begin(w->sink, true, &err), 0);
-    world_insert(w, "offices", "2, 'South'");
-    assert_int_equal(load(w, loader, &err), -1);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(load(w, loader, false, &err), 0);
     assert_world(w, "SELECT count(*) FROM app.offices", "0");
-    assert_world(w, "SELECT count(*) FROM pgrekey.snapshot_part", "0");
+    world_insert(w, "offices", "2, 'South'");
+    assert_int_equal(load(w, loader, true, &err), 0);
+    assert_world(w, "SELECT count(*) FROM app.offices", "2");
+    assert_world(w, "SELECT mapped FROM pgrekey.counter WHERE rule = 'offices'", "2");
+    assert_int_equal(pgsink_parts_read(w->sink, &parts, &count, &err), 0);
+    assert_int_equal(count, 1);
+    assert_true(parts[0].done);
+    assert_int_equal(parts[0].point, w->lsn);
+    assert_string_equal(parts[0].rules[0], "offices");
+    pgsink_parts_free(parts, count);
     sink_close(loader);
 }
 
-/* What it has in hand lands before the tables are emptied, or the new snapshot does not begin. */
-static void a_snapshot_waits_for_loaders_of_a_dead_one(void **state)
+static void a_loader_of_a_dead_engine_is_kept_out(void **state)
+{
+    struct world *w = *state;
+    struct err err = {0};
+    begin_snapshot(w);
+    struct sink *loader = open_loader(w);
+    world_reopen(w);
+    assert_int_equal(w->position.state, PIPELINE_SNAPSHOT);
+    assert_true(w->position.snapshot_lsn == w->lsn);
+    assert_int_equal(pgsink_snapshot_resume(w->sink, &err), 0);
+    world_insert(w, "offices", "2, 'South'");
+    assert_int_equal(load(w, loader, true, &err), -1);
+    assert_int_equal(err.class, ERR_RETRY);
+    assert_world(w, "SELECT count(*) FROM app.offices", "0");
+    assert_world(w, "SELECT count(*) FROM pgrekey.snapshot_part WHERE done", "0");
+    sink_close(loader);
+}
+
+/* What it has in hand lands before its parts are read anew, or the snapshot is not resumed. */
+static void a_snapshot_waits_for_loaders_of_a_dead_engine(void **state)
 {
     struct world *w = *state;
     struct err err = {0};
     w->options.lock_wait_s = 1;
-    assert_int_equal(pgsink_open(&w->options, &w->sink, &w->position, &err), 0);
-    assert_int_equal(pgsink_snapshot_begin(w->sink, false, &err), 0);
-    world_run(w, "BEGIN; SELECT FROM pgrekey.pipeline FOR KEY SHARE"); /* as a loader in the midst of its batch */
+    begin_snapshot(w);
+    world_run(w, "BEGIN; SELECT FROM pgrekey.pipeline FOR KEY SHARE"); /* as a loader in the midst of its part */
+    assert_int_equal(pgsink_snapshot_resume(w->sink, &err), -1);
+    assert_int_equal(err.class, ERR_RETRY);
     assert_int_equal(pgsink_snapshot_begin(w->sink, true, &err), -1);
     assert_int_equal(err.class, ERR_RETRY);
     world_run(w, "COMMIT");
-    assert_int_equal(pgsink_snapshot_begin(w->sink, true, &err), 0);
+    assert_int_equal(pgsink_snapshot_resume(w->sink, &err), 0);
 }
 
 static void a_snapshot_goes_on_beside_its_loaders(void **state)
@@ -1059,7 +1095,7 @@ static void a_snapshot_goes_on_beside_its_loaders(void **state)
     assert_int_equal(pgsink_open(&w->options, &w->sink, &w->position, &err), 0);
     assert_int_equal(pgsink_snapshot_begin(w->sink, false, &err), 0);
     world_run(w, "BEGIN; SELECT FROM pgrekey.pipeline FOR KEY SHARE");
-    assert_int_equal(pgsink_snapshot_point(w->sink, w->lsn, 1, &err), 0);
+    assert_int_equal(pgsink_snapshot_plan(w->sink, w->lsn, NULL, 0, &err), 0);
     world_run(w, "COMMIT");
 }
 
@@ -1125,8 +1161,9 @@ int main(int argc, char **argv)
         promise(a_pause_rolls_back_what_is_open),
         promise(the_breaker_refuses_the_batch_that_opens_it),
         promise(a_rule_that_no_snapshot_copied_is_refused),
-        bare_promise(a_loader_of_a_dead_snapshot_is_kept_out),
-        bare_promise(a_snapshot_waits_for_loaders_of_a_dead_one),
+        bare_promise(a_part_lands_whole_with_its_record),
+        bare_promise(a_loader_of_a_dead_engine_is_kept_out),
+        bare_promise(a_snapshot_waits_for_loaders_of_a_dead_engine),
         bare_promise(a_snapshot_goes_on_beside_its_loaders),
     };
     if (!world_conninfo()) {

@@ -437,7 +437,7 @@ int world_setup(void **state)
         return -1;
     struct world *w = *state;
     if (pgsink_open(&w->options, &w->sink, &w->position, &err) || pgsink_snapshot_begin(w->sink, false, &err) ||
-        pgsink_snapshot_point(w->sink, w->lsn, 0, &err) || pgsink_snapshot_end(w->sink, w->lsn, &err))
+        pgsink_snapshot_plan(w->sink, w->lsn, NULL, 0, &err) || pgsink_snapshot_end(w->sink, w->lsn, &err))
         fail_msg("%s; %s", err.message, err.hint);
     return 0;
 }

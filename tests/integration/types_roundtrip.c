@@ -180,8 +180,9 @@ static int run_all(struct run *run, const char *conninfo, const char *slot, cons
     if (pg_open(&options, &replication, reterr))
         return -1;
     options.replication = false;
-    int rc = pg_open(&options, &run->conn, reterr) ||
-             slot_create(replication, run->conn, slot, 10, &streaming.start_lsn, snapshot, sizeof(snapshot), reterr);
+    int rc =
+        pg_open(&options, &run->conn, reterr) ||
+        slot_create(replication, run->conn, slot, false, 10, &streaming.start_lsn, snapshot, sizeof(snapshot), reterr);
     pg_close(replication);
     if (rc || pg_run(run->conn, SIDE, "running the script", script, reterr) ||
         pg_run(run->conn, SIDE, "marking the end", "SELECT pg_logical_emit_message(true, '" MARK "', '')", reterr) ||

@@ -253,6 +253,15 @@ static void begin_and_commit_carry_xid_and_time(void **state)
     decode(f, "{\"action\":\"B\"}");
     assert_int_equal(f->item.action, WAL2JSON_BEGIN);
     assert_int_equal(f->item.xid, 0);
+    assert_int_equal(f->item.end_lsn, 0);
+}
+
+static void a_begin_says_where_the_commit_ends(void **state)
+{
+    struct fixture *f = *state;
+    decode(f, "{\"action\":\"B\",\"xid\":726,\"lsn\":\"0/1539468\",\"nextlsn\":\"A/1539498\"}");
+    assert_int_equal(f->item.action, WAL2JSON_BEGIN);
+    assert_true(f->item.end_lsn == UINT64_C(0xA01539498));
 }
 
 static void a_message_outside_a_transaction_has_no_xid(void **state)
@@ -476,6 +485,7 @@ int main(void)
         TEST(a_delete_has_its_key_and_no_columns),
         TEST(a_truncate_has_a_table_only),
         TEST(begin_and_commit_carry_xid_and_time),
+        TEST(a_begin_says_where_the_commit_ends),
         TEST(a_message_outside_a_transaction_has_no_xid),
         TEST(members_of_other_versions_are_passed_over),
         TEST(a_table_that_nobody_wants_is_skipped_and_asked_for_once),

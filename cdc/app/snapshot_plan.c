@@ -1,0 +1,205 @@
+/* What a snapshot is made of. A part is a key range of a source table for the rules of one level: rules stand on the
+ * level below those that refer to them, so parents are there before their children. A table whose rules stand on two
+ * levels is read twice.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cdc/app/snapshot.h"
+#include "cdc/pg/pg.h"
+
+#define RANGES_MAX 256
+
+/* --- levels --- */
+
+static bool refers_to_itself(const struct engine *engine, const struct rule *rule)
+{
+    const struct relation *target = map_rule_target(engine->binding.map, rule);
+    for (size_t i = 0; i < rule->column_count; i++)
+        if (rule->columns[i].parent == rule)
+            return true;
+    for (size_t i = 0; target && i < target->fk_count; i++)
+        if (strcmp(target->fks[i].parent_schema, rule->to_schema) == 0 &&
+            strcmp(target->fks[i].parent_table, rule->to_table) == 0)
+            return true;
+    return false;
+}
+
+/* How many there are; levels[rule->index] where not NULL. */
+static int find_levels(const struct map *map, int *levels)
+{
+    size_t count;
+    const struct map_step *steps = map_steps(map, &count);
+    int highest = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (levels && steps[i].kind == STEP_RULE)
+            levels[steps[i].index] = steps[i].level;
+        if (steps[i].level > highest)
+            highest = steps[i].level;
+    }
+    return highest + 1;
+}
+
+/* --- parts --- */
+
+static void add_part(struct snapshot *s, int level, const struct copy_range *range, const struct rule *const *rules,
+                     size_t rule_count)
+{
+    if (s->part_count == s->part_capacity) {
+        s->part_capacity = s->part_capacity ? s->part_capacity * 2 : 64;
+        s->parts = mem_realloc(s->parts, s->part_capacity * sizeof(*s->parts));
+    }
+    struct part *part = &s->parts[s->part_count];
+    *part = (struct part){.id = (int)s->part_count, .level = level, .rule_count = rule_count};
+    part->range.relation = range->relation;
+    part->range.lo = range->lo ? mem_strdup(range->lo) : NULL;
+    part->range.hi = range->hi ? mem_strdup(range->hi) : NULL;
+    part->rules = mem_alloc(rule_count * sizeof(*part->rules));
+    memcpy(part->rules, rules, rule_count * sizeof(*part->rules));
+    s->part_count++;
+}
+
+static int plan_table(struct snapshot *s, PGconn *conn, const struct relation *relation, const int *levels, int level,
+                      struct err *reterr)
+{
+    size_t all, count = 0;
+    const struct rule *const *of_table = map_rules_of(s->engine->binding.map, relation, &all);
+    const struct rule **rules = mem_alloc((all + 1) * sizeof(*rules));
+    bool whole = false;
+    for (size_t i = 0; i < all; i++)
+        if (levels[of_table[i]->index] == level) {
+            rules[count++] = of_table[i];
+            whole = whole || refers_to_itself(s->engine, of_table[i]);
+        }
+    struct copy_range *ranges = NULL;
+    size_t range_count = 0;
+    int failed = 0;
+    if (count > 0) {
+        /* A table that refers to itself is read in one piece: parents mostly have the lower keys. */
+        failed = copy_ranges_plan(conn, relation, (double)s->engine->settings->snapshot_range_rows,
+                                  whole ? 1 : RANGES_MAX, &ranges, &range_count, reterr);
+        for (size_t i = 0; !failed && i < range_count; i++)
+            add_part(s, level, &ranges[i], rules, count);
+        if (!failed && relation->estimated_rows > 0)
+            s->rows_expected += relation->estimated_rows;
+        copy_ranges_free(ranges, range_count);
+    }
+    free(rules);
+    return failed;
+}
+
+int snapshot_plan(struct snapshot *s, struct err *reterr)
+{
+    struct engine *engine = s->engine;
+    int *levels = mem_alloc((map_rule_count(engine->binding.map) + 1) * sizeof(*levels));
+    s->level_count = find_levels(engine->binding.map, levels);
+    PGconn *conn = NULL;
+    int failed = engine_open_source(engine->settings, "snapshot plan", ENGINE_PATIENT, &conn, reterr);
+    if (!failed)
+        failed = snapshot_join(conn, s->point.name, reterr);
+    for (int level = 0; !failed && level < s->level_count; level++)
+        for (size_t i = 0; !failed && i < engine->binding.source->count; i++)
+            failed = plan_table(s, conn, &engine->binding.source->relations[i], levels, level, reterr);
+    pg_close(conn);
+    free(levels);
+    return failed;
+}
+
+/* --- on the target --- */
+
+static char **names_of(const struct part *part)
+{
+    char **names = mem_alloc((part->rule_count + 1) * sizeof(*names));
+    for (size_t i = 0; i < part->rule_count; i++)
+        names[i] = mem_strdup(part->rules[i]->name);
+    return names;
+}
+
+int snapshot_plan_record(struct snapshot *s, struct err *reterr)
+{
+    struct pgsink_part *records = mem_zalloc(s->part_count + 1, sizeof(*records));
+    for (size_t i = 0; i < s->part_count; i++) {
+        const struct part *part = &s->parts[i];
+        records[i] = (struct pgsink_part){
+            .id = part->id,
+            .level = part->level,
+            .schema = mem_strdup(part->range.relation->schema),
+            .table = mem_strdup(part->range.relation->name),
+            .lo = part->range.lo ? mem_strdup(part->range.lo) : NULL,
+            .hi = part->range.hi ? mem_strdup(part->range.hi) : NULL,
+            .rules = names_of(part),
+            .rule_count = part->rule_count,
+        };
+    }
+    int failed = pgsink_snapshot_plan(s->engine->sink, s->slot_lsn, records, s->part_count, reterr);
+    pgsink_parts_free(records, s->part_count);
+    return failed;
+}
+
+static const struct rule *rule_named(const struct map *map, const struct relation *relation, const char *name)
+{
+    size_t count;
+    const struct rule *const *rules = map_rules_of(map, relation, &count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rules[i]->name, name) == 0)
+            return rules[i];
+    return NULL;
+}
+
+/* The rules of a recorded part; NULL where the mapping lacks one. The caller frees the array. */
+static const struct rule **rules_of(const struct map *map, const struct relation *relation,
+                                    const struct pgsink_part *record)
+{
+    const struct rule **rules = mem_alloc((record->rule_count + 1) * sizeof(*rules));
+    for (size_t i = 0; i < record->rule_count; i++) {
+        rules[i] = rule_named(map, relation, record->rules[i]);
+        if (!rules[i]) {
+            free(rules);
+            return NULL;
+        }
+    }
+    return rules;
+}
+
+static int take_record(struct snapshot *s, const struct pgsink_part *record, struct err *reterr)
+{
+    const struct binding *binding = &s->engine->binding;
+    const struct relation *relation = catalog_find(binding->source, record->schema, record->table);
+    const struct rule **rules = relation ? rules_of(binding->map, relation, record) : NULL;
+    if (!rules) {
+        (void)err_set(reterr, ERR_REFUSED, "the snapshot was begun with other rules for table %s.%s", record->schema,
+                      record->table);
+        return err_hint(reterr, "bring the mapping back; or `pgrekey drop`, empty the target tables and begin again");
+    }
+    struct copy_range range = {.relation = relation, .lo = record->lo, .hi = record->hi};
+    add_part(s, record->level, &range, rules, record->rule_count);
+    s->parts[s->part_count - 1].id = record->id;
+    free(rules);
+    return 0;
+}
+
+int snapshot_plan_read(struct snapshot *s, struct err *reterr)
+{
+    struct pgsink_part *records = NULL;
+    size_t count = 0;
+    s->level_count = find_levels(s->engine->binding.map, NULL);
+    int failed = pgsink_parts_read(s->engine->sink, &records, &count, reterr);
+    for (size_t i = 0; !failed && i < count; i++) {
+        if (!records[i].done)
+            failed = take_record(s, &records[i], reterr);
+        if (records[i].level >= s->level_count)
+            s->level_count = records[i].level + 1;
+    }
+    pgsink_parts_free(records, count);
+    return failed;
+}
+
+void snapshot_plan_free(struct snapshot *s)
+{
+    for (size_t i = 0; i < s->part_count; i++) {
+        free(s->parts[i].range.lo);
+        free(s->parts[i].range.hi);
+        free(s->parts[i].rules);
+    }
+    free(s->parts);
+}
