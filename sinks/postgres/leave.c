@@ -256,6 +256,25 @@ static void put_text(struct query *query, const char *text)
     buf_puts(&query->sql, "::text, ");
 }
 
+/* The key; where the target does not tell it, the one under which the row stands aside already, or its place. */
+static void put_name(struct query *query, const struct pgsink *s, const struct target *target)
+{
+    if (target->knows_key) {
+        park_put_key(&query->sql, target, "g");
+        return;
+    }
+    buf_puts(&query->sql, "coalesce((SELECT x.key FROM pgrekey.quarantine x WHERE x.status <> 'resolved'"
+                          " AND x.pipeline = ");
+    put_param(query, s->options.pipeline);
+    buf_puts(&query->sql, " AND x.rule = ");
+    put_param(query, target->rule->name);
+    buf_puts(&query->sql, " AND x.place = ");
+    park_put_key(&query->sql, target, "g");
+    buf_puts(&query->sql, " LIMIT 1), ");
+    park_put_key(&query->sql, target, "g");
+    buf_putc(&query->sql, ')');
+}
+
 static void put_park(struct query *query, const struct pgsink *s, const struct reference *reference,
                      const PGresult *children, const char *lsn)
 {
@@ -289,7 +308,7 @@ static void put_park(struct query *query, const struct pgsink *s, const struct r
     put_text(query, rule->to_table);
     buf_printf(sql, "'U', 'orphan_reference', '" PARK_REASON_GONE "', '{}', 0, g.%s::text, ",
                target->columns[reference->column]);
-    park_put_key(sql, target, "g");
+    put_name(query, s, target);
     buf_puts(sql, ", ");
     put_kept(query, s, state);
     buf_puts(sql, " FROM g ON CONFLICT (pipeline, rule, key) WHERE status <> 'resolved' DO UPDATE"

@@ -249,16 +249,16 @@ int quarantine_merge(struct pgsink *s, const struct standing *entry, const struc
 static const char PUT[] =
     "INSERT INTO pgrekey.quarantine AS q (pipeline, rule, key, source_table, target_table, op, category, severity,"
     " sqlstate, column_name, constraint_name, reason, suggestion, change, lsn, xid, blocked_by, next_try,"
-    " waits_table, waits_id, target_row)"
+    " waits_table, waits_id, target_row, place)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-    " now() + make_interval(secs => $18), $19, $20, $21)"
+    " now() + make_interval(secs => $18), $19, $20, $21, $22)"
     " ON CONFLICT (pipeline, rule, key) WHERE status <> 'resolved' DO UPDATE SET status = 'pending',"
     " op = excluded.op, category = excluded.category, severity = excluded.severity, sqlstate = excluded.sqlstate,"
     " column_name = excluded.column_name, constraint_name = excluded.constraint_name, reason = excluded.reason,"
     " suggestion = excluded.suggestion, change = excluded.change, lsn = excluded.lsn, xid = excluded.xid,"
     " blocked_by = excluded.blocked_by, next_try = excluded.next_try, retries = 0, last_tried = now(),"
     " waits_table = excluded.waits_table, waits_id = excluded.waits_id,"
-    " target_row = coalesce(excluded.target_row, q.target_row)"
+    " target_row = coalesce(excluded.target_row, q.target_row), place = excluded.place"
     " RETURNING id";
 
 static const char *or_empty(const char *text)
@@ -318,7 +318,8 @@ int quarantine_put(struct pgsink *s, const struct rule *rule, const struct chang
                             s->options.retry_limit > 0 && !why->waits ? backoff : NULL,
                             why->waits ? why->waits->label : NULL,
                             why->waits ? why->waits_id : NULL,
-                            why->kept};
+                            why->kept,
+                            why->place};
     int failed =
         session_query(s, "writing the quarantine", PUT, sizeof(params) / sizeof(*params), params, &result, reterr);
     buf_done(&image);

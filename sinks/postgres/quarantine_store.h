@@ -67,7 +67,8 @@ struct refusal {
     const char *blocked_by;    /* the target row that holds its unique value: blocked_text() of rowmode; or NULL */
     const struct place *waits; /* the parent that is not there: it is parked; or NULL */
     const char *waits_id;
-    const char *kept; /* its target row, which has left with it; NULL: what the entry keeps already stays */
+    const char *kept;  /* its target row, which has left with it; NULL: what the entry keeps already stays */
+    const char *place; /* park_locator_key(), where the target row does not tell the key; or NULL */
 };
 /* Puts the change aside under `key`, or replaces what stands there: a new first failure, retries at 0. */
 int quarantine_put(struct pgsink *s, const struct rule *rule, const struct change *change, const char *key,

@@ -284,7 +284,8 @@ static int put_old_aside(struct pgsink *s, const struct work *w, struct err *ret
     struct change gone = *w->change;
     struct refusal refusal = {.category = CATEGORY_CONSTRAINT_VIOLATION,
                               .sqlstate = "23503",
-                              .reason = "rows that refer to it stand on the target"};
+                              .reason = "rows that refer to it stand on the target",
+                              .place = w->other_key};
     int64_t id;
 
     gone.op = CHANGE_DELETE;
@@ -376,6 +377,7 @@ static int after_refused(struct pgsink *s, struct work *w, const struct row *row
         return -1;
     if (w->old_key && resolve_entries(s, w, reterr))
         return -1;
+    w->refusal.place = w->old_key ? NULL : w->other_key;
     if (quarantine_put(s, w->rule, kept, w->key, &w->refusal, &id, reterr))
         return -1;
     settle(s, w, w->change->op == CHANGE_DELETE ? EVENT_DELETE_FAILED : EVENT_FAILED);
