@@ -121,32 +121,34 @@ static void check_identity(struct check *check)
     pg_close(conn);
 }
 
-/* What a changed mapping would mean for the rows that stand there already; `run` refuses it likewise. */
-static void check_fingerprint(struct check *check)
+static void add_step(struct check *check, const struct pgsink_step *step)
 {
-    static const char SQL[] = "SELECT fingerprint, identity_fingerprint FROM pgrekey.pipeline WHERE name = $1";
+    char remedy[ERR_TEXT_MAX];
+    bool removed = strcmp(step->state, "removed") == 0;
+    snprintf(remedy, sizeof(remedy),
+             *step->source_table ? "run it, then: pgrekey resync %s" : "run it, then: pgrekey resync",
+             step->source_table);
+    findings_add(&check->findings, FINDING_WARNING, SIDE, removed ? "step_removed" : "step_changed",
+                 removed ? NULL : remedy,
+                 removed ? "%s %s is not in the mapping any more: its rows stay, out of the account"
+                         : "%s %s was changed: the rows that are there stay as the older mapping made them",
+                 step->kind, step->name);
+}
+
+/* What a changed mapping would mean for the rows that stand there already. */
+static void check_changes(struct check *check)
+{
     const struct mapping *mapping = &check->mapping;
-    char whole[FINGERPRINT_TEXT_MAX], identity[FINGERPRINT_TEXT_MAX];
-    const char *params[] = {check->settings->pipeline};
+    struct pgsink_step *steps = NULL;
+    size_t count = 0;
+    struct err err = {0};
     if (!check->report->exists || !mapping->source || !mapping->target || map_issues_have_errors(&mapping->issues))
         return;
-    PGresult *result = check_query(check, false, "fingerprint", SQL, 1, params);
-    if (!result || PQntuples(result) != 1) {
-        PQclear(result);
-        return;
-    }
-    map_fingerprint(mapping->map, whole, identity);
-    if (strcmp(PQgetvalue(result, 0, 1), identity) != 0)
-        findings_add(
-            &check->findings, FINDING_ERROR, SIDE, "identity_changed", "bring them back, or begin afresh: " AFRESH,
-            "the mapping's namespace, entities or keys are not those that pipeline %s was begun with: the same "
-            "rows would get other identities",
-            check->settings->pipeline);
-    else if (strcmp(PQgetvalue(result, 0, 0), whole) != 0)
-        findings_add(&check->findings, FINDING_ERROR, SIDE, "mapping_changed",
-                     "bring the old one back, or begin afresh: " AFRESH,
-                     "the mapping is not the one that pipeline %s was begun with", check->settings->pipeline);
-    PQclear(result);
+    if (pipeline_compare_mapping(check->target, check->settings->pipeline, mapping->map, &steps, &count, &err) < 0)
+        check_add_err(check, SIDE, "mapping_changed", &err);
+    for (size_t i = 0; i < count; i++)
+        add_step(check, &steps[i]);
+    pgsink_steps_free(steps, count);
 }
 
 void check_slot(struct check *check)
@@ -158,7 +160,7 @@ void check_slot(struct check *check)
         return;
     if (check->slot_read)
         check_record(check, ours);
-    check_fingerprint(check);
+    check_changes(check);
     if (check->can_replicate)
         check_identity(check);
 }

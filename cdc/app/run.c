@@ -279,6 +279,30 @@ static int bind_or_keep(struct run *run, struct err *reterr)
     return 0;
 }
 
+/* What the mapping's changes have left to do, or left behind. */
+static int tell_steps(struct engine *engine, struct err *reterr)
+{
+    struct pgsink_step *steps = NULL;
+    size_t count = 0;
+    if (pgsink_steps_due(engine->sink, &steps, &count, reterr) != 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        const struct pgsink_step *step = &steps[i];
+        char name[LOG_QUOTED_MAX];
+        (void)log_quote(step->name, name, sizeof(name));
+        if (strcmp(step->state, "removed") == 0)
+            log_event(LOG_INFO, "step_removed", "slot=%s step=%s kind=%s msg=\"its rows stay, out of the account\"",
+                      engine->settings->source_slot, name, step->kind);
+        else
+            log_event(LOG_WARN, "resync_due",
+                      "slot=%s step=%s kind=%s table=%s msg=\"the rows on the target are those "
+                      "of an older mapping\"",
+                      engine->settings->source_slot, name, step->kind, step->source_table);
+    }
+    pgsink_steps_free(steps, count);
+    return 0;
+}
+
 static int open_sink(struct run *run, struct err *reterr)
 {
     struct engine *engine = run->engine;
@@ -288,6 +312,8 @@ static int open_sink(struct run *run, struct err *reterr)
     if (pgsink_open(&options, &engine->sink, &position, reterr) != 0)
         return -1;
     run->connected = true;
+    if (tell_steps(engine, reterr) != 0)
+        return -1;
     if (position.state != PIPELINE_STREAMING)
         return snapshot_take(engine, &position, reterr);
     engine->resume_lsn = position.lsn;

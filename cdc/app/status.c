@@ -102,6 +102,26 @@ static void judge_slot(struct status *status)
              status->settings->pipeline);
 }
 
+/* A rule that was changed, and one that lost more than its mapping accepts. *ret_within: rows in quarantine that the
+ * mapping accepts. */
+static void judge_account(struct status *status, const struct rule_account *account, int64_t *ret_within)
+{
+    char remedy[ERR_TEXT_MAX];
+    snprintf(remedy, sizeof(remedy),
+             *account->source_table ? "run: pgrekey resync %s" : "run: pgrekey resync --rule %s",
+             *account->source_table ? account->source_table : account->rule);
+    if (strcmp(account->state, "changed") == 0)
+        note(status, remedy, "%s was changed: its rows on the target are those of the older mapping", account->rule);
+    if (account->accepted < 0 || strcmp(account->state, "removed") == 0)
+        return;
+    if (account->quarantined <= account->accepted)
+        *ret_within += account->quarantined;
+    else
+        note(status, "run: pgrekey quarantine list --rule with its name",
+             "%s has %lld rows in quarantine, and the mapping accepts %lld", account->rule,
+             (long long)account->quarantined, (long long)account->accepted);
+}
+
 static void judge_target(struct status *status)
 {
     const struct pipeline_report *report = status->report;
@@ -117,7 +137,10 @@ static void judge_target(struct status *status)
              report->engine_running ? "mend what it names, then: pgrekey resume"
                                     : "mend what it names, then: pgrekey run, and pgrekey resume beside it",
              "paused%s%s%s: %s", *category ? " (" : "", category, *category ? ")" : "", report->position.pause_reason);
-    if (report->quarantine_open > 0)
+    int64_t within = 0;
+    for (size_t i = 0; i < report->account_count; i++)
+        judge_account(status, &report->accounts[i], &within);
+    if (report->quarantine_open > within)
         note(status, "run: pgrekey quarantine list", "%lld row%s stand%s in quarantine",
              (long long)report->quarantine_open, report->quarantine_open == 1 ? "" : "s",
              report->quarantine_open == 1 ? "s" : "");
@@ -149,7 +172,9 @@ void status_judge(struct status *status)
 static int read_categories(PGconn *conn, struct status *status, struct err *reterr)
 {
     static const char SQL[] = "SELECT category, count(*) FROM pgrekey.quarantine WHERE pipeline = $1"
-                              " AND status IN ('pending', 'in_progress', 'escalated') GROUP BY 1 ORDER BY 2 DESC, 1";
+                              " AND status IN ('pending', 'in_progress', 'escalated') AND rule NOT IN (SELECT step"
+                              " FROM pgrekey.mapping_step WHERE pipeline = $1 AND state = 'removed')"
+                              " GROUP BY 1 ORDER BY 2 DESC, 1";
     const char *params[] = {status->settings->pipeline};
     PGresult *result;
     if (pg_query(conn, "target", "counting the quarantine", SQL, 1, params, &result, reterr) < 0)

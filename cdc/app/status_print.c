@@ -13,6 +13,7 @@
 /* Rules beyond these are summed up: the screen stays one. */
 #define RULES_SHOWN 24
 #define RULE_COLUMNS 5
+#define NUMBER_MAX 64
 
 static void label(const char *name)
 {
@@ -139,26 +140,34 @@ static int by_interest(const void *left, const void *right)
     return strcmp(a->rule, b->rule);
 }
 
-static void put_row(const char **cells, char (*numbers)[24], const char *name, const int64_t *figures)
+/* accepted: of those in quarantine; -1: nothing is said of it */
+static void put_row(const char **cells, char (*numbers)[NUMBER_MAX], const char *name, const int64_t *figures,
+                    int64_t accepted)
 {
     cells[0] = name;
     for (int i = 0; i < 4; i++) {
         snprintf(numbers[i], sizeof(numbers[i]), "%" PRId64, figures[i]);
         cells[i + 1] = numbers[i];
     }
+    if (accepted >= 0)
+        snprintf(numbers[1], sizeof(numbers[1]), "%" PRId64 " (of %" PRId64 " accepted)", figures[1], accepted);
 }
 
 static void print_rules(const struct status *status)
 {
     static const char *const head[RULE_COLUMNS] = {"rule", ">mapped", ">quarantined", ">excluded", ">failed deletes"};
     const char *cells[(RULES_SHOWN + 3) * RULE_COLUMNS];
-    char numbers[RULES_SHOWN + 3][4][24], rest_name[40];
+    char numbers[RULES_SHOWN + 3][4][NUMBER_MAX], rest_name[40];
     int64_t sum[4] = {0}, rest[4] = {0};
-    size_t count = status->report ? status->report->account_count : 0, rows = 1;
-    if (count == 0)
+    size_t all = status->report ? status->report->account_count : 0, count = 0, rows = 1;
+    struct rule_account *accounts = mem_alloc((all + 1) * sizeof(*accounts));
+    for (size_t i = 0; i < all; i++)
+        if (strcmp(status->report->accounts[i].state, "removed") != 0)
+            accounts[count++] = status->report->accounts[i];
+    if (count == 0) {
+        free(accounts);
         return;
-    struct rule_account *accounts = mem_alloc(count * sizeof(*accounts));
-    memcpy(accounts, status->report->accounts, count * sizeof(*accounts));
+    }
     qsort(accounts, count, sizeof(*accounts), by_interest);
     memcpy(cells, head, sizeof(head));
     for (size_t i = 0; i < count; i++) {
@@ -169,17 +178,17 @@ static void print_rules(const struct status *status)
             rest[j] += i >= RULES_SHOWN ? figures[j] : 0;
         }
         if (i < RULES_SHOWN) {
-            put_row(cells + rows * RULE_COLUMNS, numbers[rows], accounts[i].rule, figures);
+            put_row(cells + rows * RULE_COLUMNS, numbers[rows], accounts[i].rule, figures, accounts[i].accepted);
             rows++;
         }
     }
     if (count > RULES_SHOWN) {
         snprintf(rest_name, sizeof(rest_name), "%zu more (--json)", count - RULES_SHOWN);
-        put_row(cells + rows * RULE_COLUMNS, numbers[rows], rest_name, rest);
+        put_row(cells + rows * RULE_COLUMNS, numbers[rows], rest_name, rest, -1);
         rows++;
     }
     if (count > 1) {
-        put_row(cells + rows * RULE_COLUMNS, numbers[rows], "all", sum);
+        put_row(cells + rows * RULE_COLUMNS, numbers[rows], "all", sum, -1);
         rows++;
     }
     putchar('\n');
@@ -272,12 +281,17 @@ static void put_rules(struct json *json, const struct pipeline_report *report)
         const struct rule_account *account = &report->accounts[i];
         json_open(json, NULL, '{');
         json_text(json, "rule", account->rule);
+        json_text(json, "state", account->state);
         json_text(json, "source_table", account->source_table);
         json_text(json, "target_table", account->target_table);
         json_int(json, "mapped", account->mapped);
         json_int(json, "quarantined", account->quarantined);
         json_int(json, "excluded", account->excluded);
         json_int(json, "failed_deletes", account->failed_deletes);
+        if (account->accepted >= 0)
+            json_int(json, "accepted_loss", account->accepted);
+        else
+            json_null(json, "accepted_loss");
         json_close(json, '}');
     }
     json_close(json, ']');

@@ -110,7 +110,7 @@ static void set_aside_unclear(struct pgsink *s, struct chunk_plan *plan)
 
     for (size_t r = 0; r < s->rule_count; r++) {
         struct target *target = &s->rules[r].target;
-        bool unclear = target->rule->may_exclude && target->rule->on_delete != DELETE_ROW;
+        bool unclear = target->may_exclude && target->rule->on_delete != DELETE_ROW;
 
         if (!net->rules[r].hashed) /* births only */
             continue;

@@ -199,10 +199,10 @@ static int note_gone(struct pgsink *s, size_t r, const struct group *group, stru
 }
 
 /* What was there before the chunk counted as mapped where the row was on the target, else as excluded by rule. */
-static void count_deletes(const struct rule *rule, enum net_action action, int64_t count, int64_t affected,
+static void count_deletes(const struct target *target, enum net_action action, int64_t count, int64_t affected,
                           struct account *delta)
 {
-    int64_t mapped = rule->may_exclude ? affected : count;
+    int64_t mapped = target->may_exclude ? affected : count;
 
     delta->mapped -= mapped;
     delta->excluded -= count - mapped;
@@ -210,7 +210,7 @@ static void count_deletes(const struct rule *rule, enum net_action action, int64
         delta->excluded += count;
     else if (action == NET_REPLACE)
         delta->mapped += count;
-    if (action != NET_REPLACE && rule->on_delete == DELETE_ROW)
+    if (action != NET_REPLACE && target->rule->on_delete == DELETE_ROW)
         delta->deletes += affected;
 }
 
@@ -239,7 +239,7 @@ static int write_deletes(struct pgsink *s, size_t r, enum net_action action, str
     if (rule->on_delete != DELETE_ROW && note_gone(s, r, &group, reterr))
         return -1;
     forget_parents(s, rule, &group);
-    count_deletes(rule, action, (int64_t)group.count, affected, delta);
+    count_deletes(&s->rules[r].target, action, (int64_t)group.count, affected, delta);
     return 0;
 }
 
@@ -258,7 +258,7 @@ static int take_unmatched(struct pgsink *s, const struct chunk_plan *plan, uint3
         return 0;
     }
     inserts->entries[inserts->count++] = e;
-    if (entry->row->rule->may_exclude) {
+    if (s->rules[entry->row->rule->index].target.may_exclude) {
         delta->mapped++;
         delta->excluded--;
     }
@@ -335,7 +335,7 @@ static int write_updates(struct pgsink *s, size_t r, const struct chunk_plan *pl
         struct target_statement *statement = statements[at];
 
         if (!statement) { /* taken already; or nothing to set, and then only a look tells whether the row is there */
-            if (target->rule->may_exclude && !taken[at])
+            if (target->may_exclude && !taken[at])
                 netchange_set_aside(s->net, all.entries[at]);
             continue;
         }

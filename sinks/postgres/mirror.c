@@ -7,6 +7,7 @@
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/mirror_ddl.h"
 #include "sinks/postgres/session.h"
+#include "sinks/postgres/steps.h"
 
 #define SQL_MAX ((size_t)4 << 20)
 #define DOING "making the mirrors"
@@ -23,7 +24,6 @@ struct making {
     const struct mirror_view *views;
     size_t view_count;
     enum mirror_policy policy;
-    bool *reshaped;        /* by rule->index; NULL: nobody asks */
     PGresult *known;       /* of the schema, all pipelines: tables, then views, in the order they were made in */
     struct catalog *found; /* what stands in the schema; NULL where there is nothing to do */
     bool begun;            /* the transaction: nothing is written before it */
@@ -259,7 +259,7 @@ static int make_table(struct making *m, const struct rule *rule, struct err *ret
     const char *column;
 
     if (!found)
-        return create_table(m, rule, wanted, reterr);
+        return create_table(m, rule, wanted, reterr) || steps_mark_changed(m->s, rule, reterr) ? -1 : 0;
     if (m->s->state == PIPELINE_NEW)
         return recreate_table(m, rule, wanted, reterr);
     enum mirror_shape shape = mirror_compare(rule, wanted, found, &column);
@@ -269,9 +269,7 @@ static int make_table(struct making *m, const struct rule *rule, struct err *ret
         return alter_table(m, rule, wanted, found, reterr);
     if (m->policy == MIRROR_REFUSE || !column)
         return refuse_shape(rule, column, reterr);
-    if (m->reshaped)
-        m->reshaped[rule->index] = true;
-    return alter_table(m, rule, wanted, found, reterr);
+    return alter_table(m, rule, wanted, found, reterr) || steps_mark_changed(m->s, rule, reterr) ? -1 : 0;
 }
 
 /* --- indexes --- */
@@ -437,9 +435,9 @@ static int make_all(struct making *m, struct err *reterr)
     return views ? create_views(m, reterr) : 0;
 }
 
-int mirror_make(struct pgsink *s, enum mirror_policy policy, bool *reshaped, struct err *reterr)
+int mirror_make(struct pgsink *s, enum mirror_policy policy, struct err *reterr)
 {
-    struct making m = {.s = s, .map = s->options.map, .policy = policy, .reshaped = reshaped};
+    struct making m = {.s = s, .map = s->options.map, .policy = policy};
     int failed;
 
     m.schema = map_mirror_schema(m.map);

@@ -205,26 +205,6 @@ static int compare_source(const struct pgsink *s, const PGresult *record, struct
     return 0;
 }
 
-static int compare_mapping(const struct pgsink *s, const PGresult *record, struct err *reterr)
-{
-    char whole[FINGERPRINT_TEXT_MAX], identity[FINGERPRINT_TEXT_MAX];
-
-    map_fingerprint(s->options.map, whole, identity);
-    if (strcmp(PQgetvalue(record, 0, 7), identity) != 0) {
-        (void)err_set(reterr, ERR_REFUSED,
-                      "the mapping's namespace, entities or keys are not those that pipeline %s "
-                      "was begun with: the same rows would get other identities",
-                      s->options.pipeline);
-        return err_hint(reterr, "bring them back; or `pgrekey drop` and begin again with empty target tables");
-    }
-    if (strcmp(PQgetvalue(record, 0, 6), whole) != 0) {
-        (void)err_set(reterr, ERR_REFUSED, "the mapping is not the one that pipeline %s was begun with",
-                      s->options.pipeline);
-        return err_hint(reterr, "bring the old one back; or `pgrekey drop` and begin again with empty target tables");
-    }
-    return 0;
-}
-
 int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, struct err *reterr)
 {
     const char *params[1] = {s->options.pipeline};
@@ -240,10 +220,11 @@ int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, 
                       1, params, &result, reterr))
         return -1;
     if (PQntuples(result) == 1) {
-        rc = compare_source(s, result, reterr) || compare_mapping(s, result, reterr) ? -1 : 0;
+        rc = compare_source(s, result, reterr);
         ret_position->state =
             strcmp(PQgetvalue(result, 0, 0), "streaming") == 0 ? PIPELINE_STREAMING : PIPELINE_SNAPSHOT;
         (void)lsn_parse(PQgetvalue(result, 0, 1), &ret_position->lsn);
+        snprintf(s->fingerprint, sizeof(s->fingerprint), "%s", PQgetvalue(result, 0, 6));
         ret_position->paused = *PQgetvalue(result, 0, 8) == 't';
         snprintf(ret_position->pause_reason, sizeof(ret_position->pause_reason), "%s", PQgetvalue(result, 0, 9));
         snprintf(ret_position->pause_category, sizeof(ret_position->pause_category), "%s", PQgetvalue(result, 0, 10));
@@ -255,49 +236,22 @@ int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, 
     return rc;
 }
 
-static bool holds_rule(const PGresult *counters, const char *rule)
-{
-    for (int i = 0; i < PQntuples(counters); i++)
-        if (strcmp(PQgetvalue(counters, i, 0), rule) == 0)
-            return true;
-    return false;
-}
-
-static int refuse_newcomer(const struct pgsink *s, const struct rule *rule, struct err *reterr)
-{
-    (void)err_set(reterr, ERR_REFUSED,
-                  "rule %s joined pipeline %s after it was begun: no snapshot has copied table %s.%s", rule->name,
-                  s->options.pipeline, rule->from_schema, rule->from_table);
-    return err_hint(reterr,
-                    "drop or rename the new target table %s.%s, and the pipeline goes on without it; or `pgrekey drop` "
-                    "and begin again with empty target tables",
-                    rule->to_schema, rule->to_table);
-}
-
-int opening_check_rules(struct pgsink *s, struct err *reterr)
-{
-    const char *params[1] = {s->options.pipeline};
-    PGresult *result = NULL;
-    int rc = 0;
-
-    if (s->state != PIPELINE_STREAMING)
-        return 0;
-    if (session_query(s, "reading the counters", "SELECT rule FROM pgrekey.counter WHERE pipeline = $1", 1, params,
-                      &result, reterr))
-        return -1;
-    for (size_t r = 0; rc == 0 && r < s->rule_count; r++)
-        if (!holds_rule(result, s->rules[r].target.rule->name))
-            rc = refuse_newcomer(s, s->rules[r].target.rule, reterr);
-    PQclear(result);
-    return rc;
-}
-
 static void read_place_bound(struct pgsink *s, const char *label, bool waiting, int64_t count)
 {
     for (size_t p = 0; p < s->references.place_count; p++) {
         struct place *place = &s->references.places[p];
         if (strcmp(place->label, label) == 0)
             *(waiting ? &place->waiting : &place->pending) = count;
+    }
+}
+
+static void read_rule_bound(struct rule_state *rule, char kind, int64_t count)
+{
+    switch (kind) {
+    case '0': rule->standing = count; break;
+    case '1': rule->pending = count; break;
+    case '2': rule->gone = count; break;
+    default: rule->target.may_exclude = true;
     }
 }
 
@@ -311,26 +265,22 @@ int opening_read_bounds(struct pgsink *s, struct err *reterr)
                       "GROUP BY rule UNION ALL "
                       "SELECT 1, rule, count(*) FROM pgrekey.pending_reference WHERE pipeline = $1 GROUP BY rule "
                       "UNION ALL SELECT 2, rule, count(*) FROM pgrekey.gone WHERE pipeline = $1 GROUP BY rule "
-                      "UNION ALL SELECT 3, waits_table, count(*) FROM pgrekey.quarantine WHERE pipeline = $1 "
+                      "UNION ALL SELECT 3, rule, excluded FROM pgrekey.counter WHERE pipeline = $1 AND excluded > 0 "
+                      "UNION ALL SELECT 4, waits_table, count(*) FROM pgrekey.quarantine WHERE pipeline = $1 "
                       "AND status <> 'resolved' AND waits_id IS NOT NULL GROUP BY waits_table "
-                      "UNION ALL SELECT 4, parent_table, count(*) FROM pgrekey.pending_reference "
+                      "UNION ALL SELECT 5, parent_table, count(*) FROM pgrekey.pending_reference "
                       "WHERE pipeline = $1 AND parent_table IS NOT NULL GROUP BY parent_table",
                       1, params, &result, reterr))
         return -1;
     for (int i = 0; i < PQntuples(result); i++) {
+        char kind = *PQgetvalue(result, i, 0);
+        const char *name = PQgetvalue(result, i, 1);
         int64_t count = strtoll(PQgetvalue(result, i, 2), NULL, 10);
-        if (*PQgetvalue(result, i, 0) >= '3') {
-            read_place_bound(s, PQgetvalue(result, i, 1), *PQgetvalue(result, i, 0) == '3', count);
-            continue;
-        }
-        for (size_t r = 0; r < s->rule_count; r++) {
-            struct rule_state *rule = &s->rules[r];
-            if (strcmp(rule->target.rule->name, PQgetvalue(result, i, 1)) != 0)
-                continue;
-            *(*PQgetvalue(result, i, 0) == '0'   ? &rule->standing
-              : *PQgetvalue(result, i, 0) == '1' ? &rule->pending
-                                                 : &rule->gone) = count;
-        }
+        if (kind >= '4')
+            read_place_bound(s, name, kind == '4', count);
+        for (size_t r = 0; kind < '4' && r < s->rule_count; r++)
+            if (strcmp(s->rules[r].target.rule->name, name) == 0)
+                read_rule_bound(&s->rules[r], kind, count);
     }
     PQclear(result);
     return 0;

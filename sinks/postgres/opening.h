@@ -11,11 +11,8 @@ struct pgsink;
 int opening_connect(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* Waits for the pipeline's advisory lock: a killed engine's session may still be committing. */
 int opening_lock(struct pgsink *s, struct err *reterr) MUST_CHECK;
-/* Reads the pipeline's record and compares it with the options. Sets s->lsn and s->state. */
+/* Reads the pipeline's record and compares the source with the options'. Sets s->lsn, s->state, s->fingerprint. */
 int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, struct err *reterr) MUST_CHECK;
-/* Refuses (ERR_REFUSED) a rule that joined behind the record's back: `copy:` takes a new table in, and no snapshot has
- * copied it. Only where the state is STREAMING. */
-int opening_check_rules(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* The upper bounds of side records, a rule. */
 int opening_read_bounds(struct pgsink *s, struct err *reterr) MUST_CHECK;
 

@@ -25,6 +25,7 @@
 #include "sinks/postgres/retry.h"
 #include "sinks/postgres/rowmode.h"
 #include "sinks/postgres/session.h"
+#include "sinks/postgres/steps.h"
 
 #define PARENTS_MAX ((size_t)1 << 16)
 #define COPY_MAX ((size_t)1 << 20)
@@ -219,9 +220,10 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
 
     if (open_session(options, &s, reterr))
         return -1;
-    if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) || opening_check_rules(s, reterr) ||
-        namespace_record(s, reterr) || mirror_make(s, MIRROR_REFUSE, NULL, reterr) || opening_read_bounds(s, reterr) ||
-        parts_read_join(s, reterr)) {
+    if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) ||
+        (s->state != PIPELINE_NEW && steps_check(s, reterr)) || namespace_record(s, reterr) ||
+        mirror_make(s, MIRROR_REFUSE, reterr) || (s->state != PIPELINE_NEW && steps_write(s, reterr)) ||
+        opening_read_bounds(s, reterr) || parts_read_join(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }

@@ -46,9 +46,10 @@ struct pgsink_position {
     char pause_category[ERR_PAUSE_MAX], pause_reason[ERR_TEXT_MAX];
 };
 
-/* Opens the session, waits for the advisory lock, reads the record and compares source, slot and fingerprint with
- * it (ERR_REFUSED where they differ, with the way out). ERR_CONFIG where `pgrekey init` has not been run, where a
- * transaction pooler is in the way, or the server is read-only (hot standby). */
+/* Opens the session, waits for the advisory lock, reads the record and compares source, slot and mapping with
+ * it (ERR_REFUSED where going on would harm, with the way out; a rule that makes its rows otherwise goes on and is
+ * due). ERR_CONFIG where `pgrekey init` has not been run, where a transaction pooler is in the way, or the server is
+ * read-only (hot standby). */
 int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, struct pgsink_position *ret_position,
                 struct err *reterr) MUST_CHECK;
 
@@ -94,6 +95,15 @@ int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr) MUST_CHECK;
  * part_done). It loads for the snapshot that is under way when it is opened: once that has been begun anew or resumed,
  * its batches fail (ERR_RETRY). */
 int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_sink, struct err *reterr) MUST_CHECK;
+
+/* Steps of the mapping whose rows are not, or no longer, those of the mapping at hand. state "changed": they are due to
+ * be written again; "removed": the mapping has it no more, rows and counters stay. */
+struct pgsink_step {
+    char *name, *kind, *source_table, *state; /* source_table "" of a derivation */
+};
+int pgsink_steps_due(struct sink *sink, struct pgsink_step **ret_steps, size_t *ret_count,
+                     struct err *reterr) MUST_CHECK;
+void pgsink_steps_free(struct pgsink_step *steps, size_t count);
 
 /* Moves the position over transactions that concern no rule, in a transaction of its own. */
 int pgsink_advance(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;

@@ -48,7 +48,7 @@ static bool is_plain(const struct pgsink *s, const struct chunk_plan *plan)
             return false;
         if (s->net->rules[r].aside_count)
             return false;
-        if (!rule->may_exclude && rule->on_delete == DELETE_ROW)
+        if (!s->rules[r].target.may_exclude && rule->on_delete == DELETE_ROW)
             continue;
         for (uint32_t e = s->net->rules[r].first; e != NET_NONE; e = s->net->entries[e].next)
             if (net_deletes(&s->net->entries[e]))

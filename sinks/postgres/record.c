@@ -102,8 +102,8 @@ int record_commit(struct pgsink *s, const struct batch *batch, struct err *reter
 
 int record_forget(PGconn *conn, const char *pipeline, bool requests_too, struct err *reterr)
 {
-    static const char *const TABLES[] = {"counter",           "snapshot_part", "quarantine",
-                                         "pending_reference", "gone",          "request"};
+    static const char *const TABLES[] = {"counter", "snapshot_part", "quarantine", "pending_reference",
+                                         "gone",    "mapping_step",  "request"};
     const char *params[1] = {pipeline};
 
     for (size_t i = 0; i < sizeof(TABLES) / sizeof(*TABLES) - (requests_too ? 0 : 1); i++) {

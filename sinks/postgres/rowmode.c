@@ -65,9 +65,9 @@ void account_settle(struct pgsink *s, const struct rule *rule, enum account_stat
 
 /* A row without an entry or a mark: whether its target row stands tells, where a rule may exclude. Where it may not,
  * a row that is not there was deleted by somebody else, and counts as mapped all the same. */
-static enum account_state state_by_row(const struct rule *rule, bool stands)
+static enum account_state state_by_row(const struct target *target, bool stands)
 {
-    return stands || !rule->may_exclude ? STATE_MAPPED : STATE_EXCLUDED;
+    return stands || !target->may_exclude ? STATE_MAPPED : STATE_EXCLUDED;
 }
 
 /* Where the key stood before this change. */
@@ -77,7 +77,7 @@ static enum account_state state_before(const struct work *w)
         return w->entry->state;
     if (w->born)
         return STATE_ABSENT;
-    return w->gone ? STATE_EXCLUDED : state_by_row(w->rule, w->existed);
+    return w->gone ? STATE_EXCLUDED : state_by_row(w->target, w->existed);
 }
 
 /* A changed key is the end of the old one and the birth of the new one. */
@@ -343,7 +343,7 @@ static int look_whether_it_stood(struct pgsink *s, struct work *w, const struct 
     const struct row probe = {.rule = w->rule, .change = w->change};
     int64_t found;
 
-    if (w->entry || w->born || w->gone || !w->rule->may_exclude || !locator)
+    if (w->entry || w->born || w->gone || !w->target->may_exclude || !locator)
         return 0;
     if (target_execute(s, w->target, TARGET_EXISTS, &probe, locator, &found, reterr))
         return -1;
@@ -410,9 +410,9 @@ static int after_skipped(struct pgsink *s, struct work *w, struct err *reterr)
         return -1;
     if (w->old_key && (resolve_entries(s, w, reterr) || gone_remove(s, w->rule, w->old_key, reterr)))
         return -1;
-    if (!w->rule->may_exclude && gone_remove(s, w->rule, w->key, reterr))
+    if (!w->target->may_exclude && gone_remove(s, w->rule, w->key, reterr))
         return -1;
-    settle(s, w, w->rule->may_exclude ? EVENT_NOT_WANTED : EVENT_APPLIED);
+    settle(s, w, w->target->may_exclude ? EVENT_NOT_WANTED : EVENT_APPLIED);
     return 0;
 }
 

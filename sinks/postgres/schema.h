@@ -2,6 +2,7 @@
  *
  *   pipeline          a record a pipeline: state, position, source, fingerprints, pause, heartbeat, snapshot
  *   counter           mapped, quarantined, excluded, failed_deletes a rule
+ *   mapping_step      what each step of the mapping meant when its rows were written
  *   snapshot_part     a piece of a snapshot: what it holds, whether it is done, at which point it was read
  *   quarantine        rows kept aside, with their change
  *   pending_reference optional references that are NULL because their parent is not there

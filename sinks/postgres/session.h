@@ -59,6 +59,7 @@ struct pgsink {
     bool snapshot;           /* the batch at hand is a snapshot's: every row is new */
     uint64_t lsn;            /* the position as committed: what the compare-and-set compares with */
     enum pipeline_state state;
+    char fingerprint[FINGERPRINT_TEXT_MAX]; /* of the mapping on record */
 
     size_t rule_count;
     struct rule_state *rules; /* by rule->index */

@@ -10,6 +10,7 @@
 #include "sinks/postgres/parts.h"
 #include "sinks/postgres/record.h"
 #include "sinks/postgres/session.h"
+#include "sinks/postgres/steps.h"
 
 #define SQL_MAX ((size_t)1 << 20)
 
@@ -141,7 +142,7 @@ static int begin(struct pgsink *s, bool again, struct err *reterr)
     if (!again && refuse_rows(s, reterr))
         return -1;
     if (record_forget(s->conn, s->options.pipeline, false, reterr) || record_pipeline(s, reterr) ||
-        record_rules(s, reterr))
+        record_rules(s, reterr) || steps_record(s, reterr))
         return -1;
     return session_commit(s, reterr);
 }

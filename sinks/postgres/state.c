@@ -48,7 +48,8 @@ static int read_initialised(PGconn *conn, struct pipeline_report *report, struct
     "coalesce((SELECT max(s.point) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name), '0/0'), "                  \
     "(SELECT coalesce(sum(s.rows), 0) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name), "                       \
     "(SELECT count(*) FROM pgrekey.quarantine q WHERE q.pipeline = p.name "                                            \
-    "AND q.status IN ('pending', 'in_progress', 'escalated')), coalesce(p.pause_category, '') "                        \
+    "AND q.status IN ('pending', 'in_progress', 'escalated') AND NOT EXISTS (SELECT FROM pgrekey.mapping_step m "      \
+    "WHERE m.pipeline = q.pipeline AND m.step = q.rule AND m.state = 'removed')), coalesce(p.pause_category, '') "     \
     "FROM pgrekey.pipeline p LEFT JOIN pgrekey.heartbeat h ON h.pipeline = p.name WHERE p.name = $1"
 
 static void take_record(struct pipeline_report *report, const PGresult *result)
@@ -97,8 +98,11 @@ static int read_accounts(PGconn *conn, const char *pipeline, struct pipeline_rep
     PGresult *result = NULL;
 
     if (pg_query(conn, SIDE, DOING,
-                 "SELECT rule, source_table, target_table, mapped, quarantined, excluded, failed_deletes "
-                 "FROM pgrekey.counter WHERE pipeline = $1 ORDER BY rule",
+                 "SELECT c.rule, c.source_table, c.target_table, c.mapped, c.quarantined, c.excluded, "
+                 "c.failed_deletes, coalesce(m.state, 'current'), coalesce(m.accept_rows, "
+                 "m.accept_ppm * (c.mapped + c.quarantined + c.excluded) / 1000000, -1) FROM pgrekey.counter c "
+                 "LEFT JOIN pgrekey.mapping_step m ON m.pipeline = c.pipeline AND m.step = c.rule "
+                 "WHERE c.pipeline = $1 ORDER BY c.rule",
                  1, &pipeline, &result, reterr))
         return -1;
     report->account_count = (size_t)PQntuples(result);
@@ -112,6 +116,8 @@ static int read_accounts(PGconn *conn, const char *pipeline, struct pipeline_rep
             .quarantined = strtoll(PQgetvalue(result, i, 4), NULL, 10),
             .excluded = strtoll(PQgetvalue(result, i, 5), NULL, 10),
             .failed_deletes = strtoll(PQgetvalue(result, i, 6), NULL, 10),
+            .state = mem_strdup(PQgetvalue(result, i, 7)),
+            .accepted = strtoll(PQgetvalue(result, i, 8), NULL, 10),
         };
     PQclear(result);
     return 0;
@@ -141,6 +147,7 @@ void pipeline_report_free(struct pipeline_report *report)
         free(report->accounts[i].rule);
         free(report->accounts[i].source_table);
         free(report->accounts[i].target_table);
+        free(report->accounts[i].state);
     }
     free(report->accounts);
     free(report);

@@ -12,7 +12,9 @@
 
 struct rule_account {
     char *rule, *source_table, *target_table;
+    char *state; /* of the step: "current", "changed" (its rows are due to be written again), "removed"; steps.h */
     int64_t mapped, quarantined, excluded, failed_deletes;
+    int64_t accepted; /* rows in quarantine that the mapping accepts as loss; -1: it says nothing of it */
 };
 
 struct pipeline_report {
@@ -29,8 +31,8 @@ struct pipeline_report {
     char phase[24];
     int snapshot_parts, snapshot_parts_done;
     int64_t snapshot_rows;
-    uint64_t join_lsn; /* the last point at which a part was read; 0 where the stream is known to be past it */
-    int64_t quarantine_open;
+    uint64_t join_lsn;       /* the last point at which a part was read; 0 where the stream is known to be past it */
+    int64_t quarantine_open; /* without those of removed steps */
     size_t account_count;
     struct rule_account *accounts;
 };
@@ -38,6 +40,10 @@ struct pipeline_report {
 int pipeline_report_read(PGconn *conn, const char *pipeline, struct pipeline_report **ret_report,
                          struct err *reterr) MUST_CHECK;
 void pipeline_report_free(struct pipeline_report *report);
+/* What a start with this mapping would make of the record, without making it: ERR_REFUSED where it would refuse, else
+ * the steps that it would find "changed" or "removed". */
+int pipeline_compare_mapping(PGconn *conn, const char *pipeline, const struct map *map, struct pgsink_step **ret_steps,
+                             size_t *ret_count, struct err *reterr) MUST_CHECK;
 /* Forgets the pipeline: mirrors, record, counters, quarantine, requests. Refused while its engine runs. */
 int pipeline_forget(PGconn *conn, const char *pipeline, struct err *reterr) MUST_CHECK;
 

@@ -104,7 +104,7 @@ int target_init(struct target *target, const struct rule *rule, const struct rel
 {
     struct buf table;
 
-    *target = (struct target){.rule = rule, .relation = relation};
+    *target = (struct target){.rule = rule, .relation = relation, .may_exclude = rule->may_exclude};
     if (!target->relation)
         return err_set(reterr, ERR_CONFIG, "rule %s: the target has no table %s.%s", rule->name, rule->to_schema,
                        rule->to_table);

@@ -60,6 +60,7 @@ struct target {
     bool has_parents;   /* some column is a reference that the engine checks */
     size_t here_count;  /* places that rows of this rule stand at; references.h */
     struct here *here;
+    bool may_exclude; /* as the rule's; or some of its rows are excluded since an older mapping */
     struct target_statement fixed[TARGET_OPS]; /* those of update and move are unused */
     struct target_statement **updates;         /* of update and move, by the columns they set; each keeps its place */
     size_t update_count, update_capacity;

@@ -1008,13 +1008,12 @@ static void a_rule_that_no_snapshot_copied_is_refused(void **state)
     struct err err = {0};
     sink_close(w->sink);
     w->sink = NULL;
-    world_run(w, "DELETE FROM pgrekey.counter WHERE rule = 'notes'");
+    world_run(w, "UPDATE pgrekey.mapping_step SET step = 'other' WHERE step = 'notes'");
     assert_int_equal(pgsink_open(&w->options, &w->sink, &w->position, &err), -1);
     assert_int_equal(err.class, ERR_REFUSED);
     assert_non_null(strstr(err.message, "rule notes"));
     assert_non_null(strstr(err.hint, "app.notes"));
-    world_run(w, "INSERT INTO pgrekey.counter (pipeline, rule, source_table, target_table) VALUES ('contract', 'notes',"
-                 " 'legacy.notes', 'app.notes')");
+    world_run(w, "UPDATE pgrekey.mapping_step SET step = 'notes' WHERE step = 'other'");
     world_reopen(w);
 }
 

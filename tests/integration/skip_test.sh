@@ -43,4 +43,18 @@ equals "so it goes in the stream" "0 0 50" "$(counts 'visit->visits')"
 accounts "the account holds" "visit->visits" visit
 equals "nothing came" 0 "$(target_sql "SELECT count(*) FROM visits")"
 engine_stop
+
+# --- taken from the list again: what it missed is due
+
+settings_write
+pgrekey_fails "check says what it means" 0 'visit->visits was changed' check
+engine_start
+caught_up
+pgrekey_fails "and so does status, with the way out" 6 'pgrekey resync public.visit' status
+source_sql "UPDATE visit SET note = 'seen' WHERE id = 3"
+caught_up
+equals "new changes are mapped" "1 0 49" "$(counts 'visit->visits')"
+accounts "and the account holds" "visit->visits" visit
+engine_stop
+
 test_end

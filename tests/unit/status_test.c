@@ -190,9 +190,44 @@ static void slot_that_nobody_knows_is_named(void **state)
     expect(&scene, "new", EXIT_FINDINGS, "keeps its WAL");
 }
 
+static void accepted_loss_needs_nobody_and_more_does(void **state)
+{
+    (void)state;
+    char rule[] = "r", table[] = "s.t", current[] = "current", changed[] = "changed", removed[] = "removed";
+    struct {
+        const char *state;
+        int64_t quarantined, accepted, open;
+        const char *fact;
+    } cases[] = {
+        {current, 2, 2, 2, NULL},
+        {current, 2, 2, 3, "3 rows stand in quarantine"},
+        {current, 2, -1, 2, "2 rows stand in quarantine"},
+        {current, 3, 2, 3, "r has 3 rows in quarantine, and the mapping accepts 2"},
+        {removed, 3, 2, 0, NULL},
+        {changed, 0, -1, 0, "r was changed"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct scene scene;
+        struct rule_account account = {.rule = rule,
+                                       .source_table = table,
+                                       .target_table = table,
+                                       .state = cases[i].state == current   ? current
+                                                : cases[i].state == changed ? changed
+                                                                            : removed,
+                                       .quarantined = cases[i].quarantined,
+                                       .accepted = cases[i].accepted};
+        healthy(&scene);
+        scene.report.accounts = &account;
+        scene.report.account_count = 1;
+        scene.report.quarantine_open = cases[i].open;
+        expect(&scene, "streaming", cases[i].fact ? EXIT_FINDINGS : EXIT_OK, cases[i].fact);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accepted_loss_needs_nobody_and_more_does),
         cmocka_unit_test(running_pipeline_is_fine_and_its_lag_is_told),
         cmocka_unit_test(stopped_engine_is_idle_and_has_no_seconds),
         cmocka_unit_test(pipeline_before_its_first_run_is_new),

@@ -1,0 +1,29 @@
+/* The mapping's steps on record (pgrekey.mapping_step): what each rule, mirror and derivation meant when its rows were
+ * written, so that a changed mapping is told apart from the one that the target was filled with, step by step.
+ *
+ *     not on record                  new: refused, for no snapshot has copied its rows
+ *     other identity                 refused: the same rows would get other identities
+ *     same identity, other meaning   changed: goes on, and its rows are due to be written again (pgrekey resync)
+ *     on record, not in the mapping  removed: rows, counters and quarantine stay as they are, outside the account
+ *
+ * What is due stays on record until it is done.
+ */
+#ifndef PGREKEY_SINKS_POSTGRES_STEPS_H
+#define PGREKEY_SINKS_POSTGRES_STEPS_H
+
+#include "cdc/base/err.h"
+#include "transform/rule.h"
+
+struct pgsink;
+
+/* Records all steps as they are, inside the open transaction: what a snapshot begins with. */
+int steps_record(struct pgsink *s, struct err *reterr) MUST_CHECK;
+/* Compares the mapping with the record. ERR_REFUSED names what stands in the way; nothing is written. */
+int steps_check(struct pgsink *s, struct err *reterr) MUST_CHECK;
+/* Writes what became of each step, once nothing stands in the way any more, in a transaction of its own. */
+int steps_write(struct pgsink *s, struct err *reterr) MUST_CHECK;
+/* Inside the open transaction: the rule's rows are due to be written again; all of them have been. */
+int steps_mark_changed(struct pgsink *s, const struct rule *rule, struct err *reterr) MUST_CHECK;
+int steps_mark_current(struct pgsink *s, const struct rule *rule, struct err *reterr) MUST_CHECK;
+
+#endif
