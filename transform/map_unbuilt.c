@@ -15,8 +15,6 @@ int map_refuse_unbuilt(const struct map *map, struct map_issues *issues, struct 
     for (size_t i = 0; i < map->spec_count; i++) {
         if (map->specs[i].adopt.by != ADOPT_NONE)
             refuse(issues, map->specs[i].adopt_node, "adopt");
-        if (map->specs[i].accept_loss.kind != LOSS_UNSAID)
-            refuse(issues, map->specs[i].node, "accept_loss");
     }
     size_t count = issue_error_count(issues) - before;
     return count ? err_set(reterr, ERR_CONFIG, "the mapping file has %zu error%s", count, count == 1 ? "" : "s") : 0;

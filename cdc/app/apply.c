@@ -198,7 +198,8 @@ static int applier_loop(struct engine *engine, struct err *reterr)
         if (now < next_tick)
             continue;
         next_tick = now + TICK_IDLE_US;
-        if (sink_tick(engine->sink, reterr) != 0 || heartbeat(engine, now, &last_beat, &last_rows, reterr) != 0)
+        if (sink_tick(engine->sink, reterr) != 0 || heartbeat(engine, now, &last_beat, &last_rows, reterr) != 0 ||
+            losses_tell(engine, reterr) != 0)
             return -1;
     }
 }

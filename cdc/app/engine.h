@@ -71,6 +71,13 @@ struct watch {
     size_t sample_count;
 };
 
+/* Steps that were told to hold more rows in quarantine than accepted; applier thread only. */
+struct losses {
+    struct pgsink_loss *told;
+    size_t count;
+    int64_t next_us; /* when to look again */
+};
+
 struct engine {
     const struct settings *settings;
     const struct run_options *options;
@@ -94,6 +101,8 @@ struct engine {
 
     const struct column *warned[256]; /* columns whose nulls were warned of; receiver thread only */
     size_t warned_count;
+
+    struct losses losses;
 
     /* figures, for the heartbeat and the log */
     _Atomic uint64_t received_lsn;
@@ -136,6 +145,10 @@ int applier_start(struct engine *engine, struct err *reterr) MUST_CHECK;
 int applier_stop(struct engine *engine, struct err *reterr) MUST_CHECK;
 int handover_init(struct handover *handover, struct err *reterr) MUST_CHECK;
 void handover_done(struct handover *handover);
+
+/* losses.c */
+int losses_tell(struct engine *engine, struct err *reterr) MUST_CHECK;
+void losses_done(struct losses *losses);
 
 /* watch.c */
 int watch_start(struct engine *engine, struct err *reterr) MUST_CHECK;

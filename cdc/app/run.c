@@ -417,6 +417,7 @@ int run_pipeline(const struct settings *settings, const struct run_options *opti
     handover_done(&engine.handover);
     pthread_mutex_destroy(&engine.watch.lock);
     binding_done(&engine.binding);
+    losses_done(&engine.losses);
     buf_done(&engine.mapping);
     return exit_code;
 }

@@ -105,6 +105,14 @@ int pgsink_steps_due(struct sink *sink, struct pgsink_step **ret_steps, size_t *
                      struct err *reterr) MUST_CHECK;
 void pgsink_steps_free(struct pgsink_step *steps, size_t count);
 
+/* Steps that hold more rows in quarantine than the mapping accepts. */
+struct pgsink_loss {
+    char *step;
+    int64_t quarantined, accepted;
+};
+int pgsink_losses(struct sink *sink, struct pgsink_loss **ret_losses, size_t *ret_count, struct err *reterr) MUST_CHECK;
+void pgsink_losses_free(struct pgsink_loss *losses, size_t count);
+
 /* Moves the position over transactions that concern no rule, in a transaction of its own. */
 int pgsink_advance(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
 

@@ -57,4 +57,32 @@ equals "new changes are mapped" "1 0 49" "$(counts 'visit->visits')"
 accounts "and the account holds" "visit->visits" visit
 engine_stop
 
+# --- a loss that is accepted, and one that is not
+
+target_sql "CREATE TABLE notes (id int PRIMARY KEY, n int)"
+source_sql "CREATE TABLE note (id serial PRIMARY KEY, t text);
+    INSERT INTO note (t) SELECT CASE WHEN i <= 2 THEN 'no number' ELSE i::text END FROM generate_series(1, 100) i"
+pgrekey drop --yes >/dev/null
+target_sql "TRUNCATE offices, visits"
+loss_mapping() { mapping_write <<<"rows: [{name: notes, from: note, to: notes, key: {id: id}, accept_loss: $1, columns: {n: {from: t, type: int}}}]"; }
+loss_mapping 2
+pgrekey init >/dev/null
+engine_start
+caught_up
+equals "some rows are lost" "98 2 0" "$(counts notes)"
+check "as many as are accepted need nobody" pgrekey status
+source_sql "INSERT INTO note (t) VALUES ('no number')"
+caught_up
+pgrekey_fails "one more does" 6 'notes has 3 rows in quarantine, and the mapping accepts 2' status
+loss_is_told() { grep -q 'event=loss_exceeded slot=pgrekey step="notes" quarantined=3 accepted=2' "$T/engine.log"; }
+wait_for 20 "the log to tell of it" loss_is_told
+sleep 6
+equals "once" 1 "$(grep -c 'event=loss_exceeded' "$T/engine.log")"
+engine_stop
+loss_mapping 5%
+engine_start
+caught_up
+check "a share of the rows" pgrekey status
+equals "is no change of the rule" current "$(target_sql "SELECT state FROM pgrekey.mapping_step WHERE step = 'notes'")"
+engine_stop
 test_end

@@ -64,8 +64,6 @@ static void unbuilt_words_are_refused_where_they_stand(void **state)
         {JAWS, "m.yaml:4:5: derive[0]: \"derive\" is not supported yet in this version"},
         {NS "rows: [{from: t, to: u, key: {id: {uuid: x, of: id}, adopt: legacy_id}}]",
          "\"adopt\" is not supported yet"},
-        {NS "rows: [{from: t, to: u, key: {id: {uuid: x, of: id}}, accept_loss: 5}]",
-         "\"accept_loss\" is not supported yet"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct map_issues issues = {0};
