@@ -11,7 +11,8 @@ int map_refuse_unbuilt(const struct map *map, struct map_issues *issues, struct 
 {
     size_t before = issue_error_count(issues);
     for (size_t i = 0; i < map->derive_count; i++)
-        refuse(issues, map->derives[i].node, "derive");
+        if (map->derives[i].adopt.by != ADOPT_NONE)
+            refuse(issues, map->derives[i].adopt_node, "adopt");
     for (size_t i = 0; i < map->spec_count; i++) {
         if (map->specs[i].adopt.by != ADOPT_NONE)
             refuse(issues, map->specs[i].adopt_node, "adopt");

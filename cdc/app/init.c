@@ -79,23 +79,30 @@ static int bind_quietly(struct init *init, struct err *reterr)
     return 0;
 }
 
+static void add_table(struct init *init, const char *schema, const char *table)
+{
+    if (init->mapping.target && !catalog_find(init->mapping.target, schema, table))
+        return;
+    for (size_t j = 0; j < init->target_table_count; j++)
+        if (strcmp(init->target_tables[2 * j], schema) == 0 && strcmp(init->target_tables[2 * j + 1], table) == 0)
+            return;
+    init->target_tables[2 * init->target_table_count] = schema;
+    init->target_tables[2 * init->target_table_count + 1] = table;
+    init->target_table_count++;
+}
+
 static void collect_tables(struct init *init)
 {
-    size_t count = map_rule_count(init->mapping.map);
-    init->target_tables = mem_zalloc(2 * count + 1, sizeof(*init->target_tables));
+    size_t count = map_rule_count(init->mapping.map), derived = map_derivation_count(init->mapping.map);
+    init->target_tables = mem_zalloc(2 * (count + derived) + 1, sizeof(*init->target_tables));
     for (size_t i = 0; i < count; i++) {
         const struct rule *rule = map_rule(init->mapping.map, i);
-        if (rule->mirror)
-            continue;
-        bool skip = init->mapping.target && !catalog_find(init->mapping.target, rule->to_schema, rule->to_table);
-        for (size_t j = 0; j < init->target_table_count && !skip; j++)
-            skip = strcmp(init->target_tables[2 * j], rule->to_schema) == 0 &&
-                   strcmp(init->target_tables[2 * j + 1], rule->to_table) == 0;
-        if (skip)
-            continue;
-        init->target_tables[2 * init->target_table_count] = rule->to_schema;
-        init->target_tables[2 * init->target_table_count + 1] = rule->to_table;
-        init->target_table_count++;
+        if (!rule->mirror)
+            add_table(init, rule->to_schema, rule->to_table);
+    }
+    for (size_t i = 0; i < derived; i++) {
+        const struct derivation *derivation = map_derivation(init->mapping.map, i);
+        add_table(init, derivation->to_schema, derivation->to_table);
     }
 }
 

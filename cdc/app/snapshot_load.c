@@ -235,9 +235,12 @@ int snapshot_load(struct snapshot *s, struct err *reterr)
     struct progress progress;
     progress_init(&progress, stderr, s->engine->options->progress, "snapshot", "rows");
     int failed = 0;
-    for (s->level = 0; !failed && s->level < s->level_count; s->level++)
+    for (s->level = 0; !failed && s->level < s->level_count; s->level++) {
         if (!level_is_done(s))
             failed = load_lookups(s, reterr) || load_level(s, workers, count, &progress, reterr);
+        if (!failed)
+            failed = pgsink_derive_all(s->engine->sink, s->level, reterr);
+    }
     progress_clear(&progress);
     for (size_t i = 0; i < count; i++) {
         sink_close(workers[i].loader);

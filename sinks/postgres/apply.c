@@ -37,7 +37,7 @@ static int apply_rows(struct pgsink *s, const struct batch *batch, struct err *r
     return rowmode_released(s, batch->rows, batch->row_count, reterr);
 }
 
-static int refuse_if_open(const struct pgsink *s, struct err *reterr)
+int apply_refuse_if_open(const struct pgsink *s, struct err *reterr)
 {
     if (!breaker_is_open(s->breaker))
         return 0;
@@ -53,11 +53,11 @@ static int apply_long_way(struct pgsink *s, const struct batch *batch, struct er
         return -1;
     if (apply_rows(s, batch, reterr))
         return -1;
-    if (refuse_if_open(s, reterr))
+    if (apply_refuse_if_open(s, reterr))
         return -1;
     if (!batch->complete && batch->snapshot_part < 0)
         return 0;
-    if (park_finish(s, reterr) || refuse_if_open(s, reterr))
+    if (park_finish(s, reterr) || apply_refuse_if_open(s, reterr))
         return -1;
     /* A part of a snapshot is one transaction: one that was cut off has left nothing. */
     if (batch->snapshot_part >= 0)

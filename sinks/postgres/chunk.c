@@ -1,6 +1,7 @@
 #include "sinks/postgres/chunk.h"
 
 #include "sinks/postgres/breaker.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/fastpath.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/park.h"
@@ -34,6 +35,7 @@ static int undo(struct pgsink *s, struct err *reterr)
 {
     parents_forget(s->parents);
     stage_rolled_back(s);
+    derive_undone(s);
     return session_run(s, "undoing a chunk",
                        s->deferrable ? "ROLLBACK TO SAVEPOINT pgrekey_chunk; RELEASE SAVEPOINT pgrekey_chunk; "
                                        "SET CONSTRAINTS ALL IMMEDIATE"
@@ -66,6 +68,7 @@ static int try_as_sets(struct pgsink *s, struct row *const *rows, size_t count, 
     park_settle(s);
     for (size_t i = 0; i < s->rule_count; i++)
         counters_add(s, (int)i, &deltas[i]);
+    derive_stands(s);
     return 0;
 }
 

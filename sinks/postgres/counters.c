@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/pipe.h"
 #include "sinks/postgres/session.h"
 
@@ -22,6 +23,8 @@ void counters_forget(struct pgsink *s)
 {
     for (size_t i = 0; i < s->rule_count; i++)
         s->rules[i].delta = (struct account){0};
+    for (size_t i = 0; i < derive_count(s); i++)
+        *derive_delta(s, i) = (struct account){0};
 }
 
 /* Fails, as dividing by zero, where the rule has no row: a COMMIT may be right behind it. */
@@ -51,33 +54,49 @@ static bool moves(const struct account *delta)
     return delta->mapped || delta->quarantined || delta->excluded || delta->failed_deletes;
 }
 
-/* Sends the deltas of at most PIPE_RULES rules and clears them; false where there are more. */
+static bool any(const struct account *delta)
+{
+    return moves(delta) || delta->deletes;
+}
+
+static void send_one(struct pgsink *s, struct pipe *pipe, const char *rule, struct account *delta)
+{
+    const char *params[6] = {s->options.pipeline, rule};
+
+    if (moves(delta)) {
+        params[2] = arena_printf(&s->scratch, "%" PRId64, delta->mapped);
+        params[3] = arena_printf(&s->scratch, "%" PRId64, delta->quarantined);
+        params[4] = arena_printf(&s->scratch, "%" PRId64, delta->excluded);
+        params[5] = arena_printf(&s->scratch, "%" PRId64, delta->failed_deletes);
+        (void)pipe_execute(pipe, statement_of(s, COUNTERS_UPDATE), 6, params);
+    }
+    if (delta->deletes) {
+        params[2] = arena_printf(&s->scratch, "%" PRId64, delta->deletes);
+        (void)pipe_execute(pipe, statement_of(s, COUNTERS_DELETES), 3, params);
+    }
+    *delta = (struct account){0};
+}
+
+/* Sends the deltas of at most COUNTERS_RULES rules and derivations, and clears them; false where there are more. */
 static bool send_some(struct pgsink *s, struct pipe *pipe)
 {
     const int *order = map_rule_order(s->options.map);
     size_t sent = 0;
 
     for (size_t i = 0; i < s->rule_count; i++) {
-        const struct rule *rule = s->rules[order[i]].target.rule;
-        struct account *delta = &s->rules[order[i]].delta;
-        const char *params[6] = {s->options.pipeline, rule->name};
-
-        if (!moves(delta) && !delta->deletes)
+        struct rule_state *rule = &s->rules[order[i]];
+        if (!any(&rule->delta))
             continue;
         if (sent++ == COUNTERS_RULES)
             return false;
-        if (moves(delta)) {
-            params[2] = arena_printf(&s->scratch, "%" PRId64, delta->mapped);
-            params[3] = arena_printf(&s->scratch, "%" PRId64, delta->quarantined);
-            params[4] = arena_printf(&s->scratch, "%" PRId64, delta->excluded);
-            params[5] = arena_printf(&s->scratch, "%" PRId64, delta->failed_deletes);
-            (void)pipe_execute(pipe, statement_of(s, COUNTERS_UPDATE), 6, params);
-        }
-        if (delta->deletes) {
-            params[2] = arena_printf(&s->scratch, "%" PRId64, delta->deletes);
-            (void)pipe_execute(pipe, statement_of(s, COUNTERS_DELETES), 3, params);
-        }
-        *delta = (struct account){0};
+        send_one(s, pipe, rule->target.rule->name, &rule->delta);
+    }
+    for (size_t i = 0; i < derive_count(s); i++) {
+        if (!any(derive_delta(s, i)))
+            continue;
+        if (sent++ == COUNTERS_RULES)
+            return false;
+        send_one(s, pipe, derive_name(s, i), derive_delta(s, i));
     }
     return true;
 }
@@ -87,7 +106,9 @@ size_t counters_moved(const struct pgsink *s)
     size_t moved = 0;
 
     for (size_t i = 0; i < s->rule_count; i++)
-        moved += moves(&s->rules[i].delta) || s->rules[i].delta.deletes != 0;
+        moved += any(&s->rules[i].delta);
+    for (size_t i = 0; i < derive_count(s); i++)
+        moved += any(derive_delta(s, i));
     return moved;
 }
 

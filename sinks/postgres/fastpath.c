@@ -6,6 +6,7 @@
 
 #include "cdc/base/uuid.h"
 #include "sinks/postgres/copyin.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/park.h"
 #include "sinks/postgres/pending.h"
@@ -420,24 +421,77 @@ void fastpath_count_only(const struct pgsink *s, size_t rule_index, struct accou
         delta->excluded += !s->net->entries[e].aside && s->net->entries[e].action == NET_EXCLUDED;
 }
 
-int fastpath_write(struct pgsink *s, struct chunk_plan *plan, struct account *deltas, struct err *reterr)
+/* Derived rows that still refer to what is about to go let go of it. */
+static int release_derived(struct pgsink *s, size_t r, struct err *reterr)
+{
+    const struct rule *rule = s->rules[r].target.rule;
+    const char *params[1];
+    struct buf array, rows;
+    size_t count = 0;
+    int failed = 0;
+
+    if (rule->locator_count != 1 || rule->on_delete != DELETE_ROW)
+        return 0;
+    buf_init(&array, SESSION_ARRAY_MAX);
+    buf_init(&rows, SQL_MAX);
+    for (uint32_t e = s->net->rules[r].first; e != NET_NONE; e = s->net->entries[e].next) {
+        const struct net_entry *entry = &s->net->entries[e];
+        if (!net_deletes(entry) || entry->action == NET_REPLACE)
+            continue;
+        session_put_array_item(&array, &entry->locator[0]);
+        count++;
+    }
+    params[0] = session_end_array(&array);
+    buf_printf(&rows, "SELECT unnest($1::%s[])", s->rules[r].target.types[rule->locator[0]]);
+    if (count)
+        failed = derive_release(s, rule->to_schema, rule->to_table, session_text(&rows), 1, params, reterr);
+    buf_done(&rows);
+    buf_done(&array);
+    return failed;
+}
+
+/* Children first. `late`: rules whose rows derived ones refer to; their deletes come when those have gone. */
+static int write_all_deletes(struct pgsink *s, bool late, struct account *deltas, struct err *reterr)
 {
     static const enum net_action DELETES[] = {NET_DELETE, NET_REPLACE, NET_EXCLUDE};
     const int *order = map_rule_order(s->options.map);
 
     for (size_t i = s->rule_count; i-- > 0;) {
         size_t r = (size_t)order[i];
+        if (late && derive_holds(s, r) && s->net->rules[r].hashed && release_derived(s, r, reterr))
+            return -1;
         for (size_t a = 0; s->net->rules[r].hashed && a < 3; a++)
-            if (write_deletes(s, r, DELETES[a], &deltas[r], reterr))
+            if ((derive_holds(s, r) && DELETES[a] != NET_REPLACE) == late &&
+                write_deletes(s, r, DELETES[a], &deltas[r], reterr))
                 return -1;
     }
-    for (size_t i = 0; i < s->rule_count; i++) {
-        size_t r = (size_t)order[i];
-        if (s->net->rules[r].entry_count == 0)
-            continue;
-        fastpath_count_only(s, r, &deltas[r]);
-        if (chunk_plan_late(s, plan, r, reterr) || write_rows(s, r, plan, &deltas[r], reterr))
+    return 0;
+}
+
+static int write_rule(struct pgsink *s, size_t r, struct chunk_plan *plan, struct account *delta, struct err *reterr)
+{
+    if (s->net->rules[r].entry_count == 0)
+        return 0;
+    fastpath_count_only(s, r, delta);
+    return chunk_plan_late(s, plan, r, reterr) || write_rows(s, r, plan, delta, reterr) ||
+                   derive_after(s, s->rules[r].target.rule, reterr)
+               ? -1
+               : 0;
+}
+
+int fastpath_write(struct pgsink *s, struct chunk_plan *plan, struct account *deltas, struct err *reterr)
+{
+    size_t count;
+    const struct map_step *steps = map_steps(s->options.map, &count);
+
+    if (derive_before(s, reterr) || write_all_deletes(s, false, deltas, reterr))
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (steps[i].kind == STEP_RULE ? write_rule(s, (size_t)steps[i].index, plan, &deltas[steps[i].index], reterr)
+                                       : derive_step(s, steps[i].index, reterr))
             return -1;
-    }
+    if (derive_finish(s, reterr) || (s->derive && write_all_deletes(s, true, deltas, reterr)) ||
+        derive_run(s, NULL, reterr))
+        return -1;
     return pending_put_notes(s, plan, reterr) || park_new_rows(s, plan, deltas, reterr) ? -1 : 0;
 }

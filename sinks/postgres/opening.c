@@ -7,6 +7,7 @@
 
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/namespace.h"
 #include "sinks/postgres/schema.h"
 #include "sinks/postgres/session.h"
@@ -276,6 +277,9 @@ int opening_read_bounds(struct pgsink *s, struct err *reterr)
         char kind = *PQgetvalue(result, i, 0);
         const char *name = PQgetvalue(result, i, 1);
         int64_t count = strtoll(PQgetvalue(result, i, 2), NULL, 10);
+        int derivation = kind == '0' ? derive_index(s, name) : -1;
+        if (derivation >= 0)
+            *derive_standing(s, (size_t)derivation) = count;
         if (kind >= '4')
             read_place_bound(s, name, kind == '4', count);
         for (size_t r = 0; kind < '4' && r < s->rule_count; r++)

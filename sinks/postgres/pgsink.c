@@ -11,6 +11,7 @@
 #include "sinks/postgres/apply.h"
 #include "sinks/postgres/audit.h"
 #include "sinks/postgres/breaker.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/durable.h"
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/mirror.h"
@@ -78,6 +79,7 @@ static void sink_close_op(struct sink *sink)
     parents_free(s->parents);
     netchange_free(s->net);
     durable_free(s->durable);
+    derive_close(s);
     breaker_free(s->breaker);
     buf_done(&s->copy);
     arena_done(&s->scratch);
@@ -182,7 +184,7 @@ static int describe_targets(struct pgsink *s, struct err *reterr)
     }
     describe_references(s);
     s->deferrable = any_deferrable(s->options.target);
-    return 0;
+    return derive_open(s, reterr);
 }
 
 static struct pgsink *new_sink(const struct pgsink_options *options)
@@ -222,8 +224,9 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
         return -1;
     if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) ||
         (s->state != PIPELINE_NEW && steps_check(s, reterr)) || namespace_record(s, reterr) ||
-        mirror_make(s, MIRROR_REFUSE, reterr) || (s->state != PIPELINE_NEW && steps_write(s, reterr)) ||
-        opening_read_bounds(s, reterr) || parts_read_join(s, reterr)) {
+        derive_session(s, reterr) || mirror_make(s, MIRROR_REFUSE, reterr) ||
+        (s->state != PIPELINE_NEW && steps_write(s, reterr)) || opening_read_bounds(s, reterr) ||
+        parts_read_join(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }
@@ -238,6 +241,7 @@ int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_s
     if (open_session(options, &s, reterr))
         return -1;
     s->loader = true;
+    derive_close(s); /* a snapshot derives level by level, when the level's rows are there */
     s->state = PIPELINE_SNAPSHOT;
     if (fence_join(s, reterr)) {
         sink_close(&s->sink);

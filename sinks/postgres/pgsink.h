@@ -90,6 +90,11 @@ int pgsink_snapshot_settle(struct sink *sink, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr) MUST_CHECK;
 
+/* Runs the derivations of one level (map_steps) over all keys, in a transaction of its own, once the rows of the levels
+ * up to it are loaded; again after a crash, where it changes nothing that stands. Blocks as long as their queries do.
+ */
+int pgsink_derive_all(struct sink *sink, int level, struct err *reterr) MUST_CHECK;
+
 /* A further session for loading one snapshot part at a time beside the main one: no advisory lock, no position. The
  * batches of a part are one target transaction, with counters, quarantine, and the part's record (batch.snapshot_part,
  * part_done). It loads for the snapshot that is under way when it is opened: once that has been begun anew or resumed,

@@ -2,6 +2,7 @@
 
 #include "sinks/postgres/breaker.h"
 #include "sinks/postgres/chunk.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/fastpath.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/park.h"
@@ -46,7 +47,7 @@ static bool is_plain(const struct pgsink *s, const struct chunk_plan *plan)
         rules += s->net->rules[r].entry_count != 0;
         if (plan->late && plan->late[r])
             return false;
-        if (s->net->rules[r].aside_count)
+        if (s->net->rules[r].aside_count || (s->net->rules[r].entry_count && derive_reads(s, rule)))
             return false;
         if (!s->rules[r].target.may_exclude && rule->on_delete == DELETE_ROW)
             continue;

@@ -112,6 +112,11 @@ int record_forget(PGconn *conn, const char *pipeline, bool requests_too, struct 
         if (pg_query(conn, SIDE, "forgetting what was recorded", sql, 1, params, NULL, reterr))
             return -1;
     }
+    if (pg_query(conn, SIDE, "forgetting what was recorded",
+                 "WITH mine AS (DELETE FROM pgrekey.derivation WHERE pipeline = $1 RETURNING id) "
+                 "DELETE FROM pgrekey.derived USING mine WHERE derivation = mine.id",
+                 1, params, NULL, reterr))
+        return -1;
     return pg_query(conn, SIDE, "forgetting what was recorded", "DELETE FROM pgrekey.pipeline WHERE name = $1", 1,
                     params, NULL, reterr);
 }

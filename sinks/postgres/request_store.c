@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sinks/postgres/audit.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/retry.h"
 #include "sinks/postgres/rowwork.h"
 
@@ -157,7 +158,7 @@ static int discard_entry(struct pgsink *s, int64_t id, bool *ret_done, struct er
     if (quarantine_load(s, id, &s->rowmode->arena, &entry, reterr))
         return -1;
     if (!entry)
-        return 0;
+        return derive_discard(s, id, ret_done, reterr);
     snprintf(id_text, sizeof(id_text), "%" PRId64, id);
     if (session_query(s, "writing the quarantine",
                       "UPDATE pgrekey.quarantine SET status = 'discarded', next_try = NULL, blocked_by = NULL,"

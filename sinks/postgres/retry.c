@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "sinks/postgres/audit.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/rowwork.h"
 
 #define DUE_MAX 100 /* a tick: the stream waits meanwhile */
@@ -44,7 +45,7 @@ static int try_each(struct pgsink *s, int64_t *ids, size_t *count, struct err *r
     return row_savepoint_end(s, reterr);
 }
 
-int retry_entries(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr)
+static int try_all(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr)
 {
     size_t before, woken;
 
@@ -60,6 +61,19 @@ int retry_entries(struct pgsink *s, int64_t *ids, size_t *count, struct err *ret
     if (woken == 0)
         return 0;
     return park_finish(s, reterr) || try_each(s, ids, count, reterr) ? -1 : 0;
+}
+
+int retry_entries(struct pgsink *s, int64_t *ids, size_t *count, struct err *reterr)
+{
+    bool wrote = true;
+
+    while (wrote) {
+        if (try_all(s, ids, count, reterr) || derive_run(s, &wrote, reterr))
+            return -1;
+        derive_stands(s);
+        wrote = wrote && *count;
+    }
+    return 0;
 }
 
 /* --- automatic retries --- */
@@ -101,6 +115,9 @@ static bool any_standing(const struct pgsink *s)
 {
     for (size_t i = 0; i < s->rule_count; i++)
         if (s->rules[i].standing > 0)
+            return true;
+    for (size_t i = 0; i < derive_count(s); i++)
+        if (*derive_standing(s, i) > 0)
             return true;
     return false;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/parents.h"
 
 #define GROUP_MAX 500
@@ -200,6 +201,7 @@ static int undo(struct pgsink *s, const struct account *deltas, struct err *rete
     for (size_t i = 0; i < s->rule_count; i++)
         s->rules[i].delta = deltas[i];
     parents_forget(s->parents);
+    derive_forget_tables(s);
     return session_run(s, "going back to a savepoint", "ROLLBACK TO SAVEPOINT pgrekey_group", reterr);
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "sinks/postgres/breaker.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/refusal.h"
 #include "sinks/postgres/rowwork.h"
@@ -475,7 +476,19 @@ static int apply_row(struct pgsink *s, const struct row *row, struct err *reterr
 
 /* --- again --- */
 
-int rowmode_again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *reterr)
+/* The row's image is taken before and behind the work; before it, of a partial row, once it is whole. */
+static int work_touched(struct pgsink *s, struct work *w, const struct row *row, bool *ret_resolved, struct err *reterr)
+{
+    const struct row touched = *row;
+    const struct row *one = &touched;
+
+    return derive_touch_rows(s, &one, 1, reterr) || work_through(s, w, row, ret_resolved, reterr) ||
+                   derive_touch_rows(s, &one, 1, reterr)
+               ? -1
+               : 0;
+}
+
+static int again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *reterr)
 {
     struct arena *arena = &s->rowmode->arena;
     struct standing *entry;
@@ -507,7 +520,7 @@ int rowmode_again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *
     w.reopened = w.gone;
     w.kept = entry->kept;
     if (entry->op != CHANGE_DELETE && w.kept && park_is_empty(change))
-        return work_through(s, &w, park_row(w.rule, change, w.kept, arena), ret_resolved, reterr);
+        return work_touched(s, &w, park_row(w.rule, change, w.kept, arena), ret_resolved, reterr);
     int mapped = map_transform_rule(s->options.map, w.rule, change, arena, &row, reterr);
     if (mapped < 0)
         return -1;
@@ -517,9 +530,18 @@ int rowmode_again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *
         enum written written = complete(s, &w, &whole, reterr);
         if (written != WRITE_DONE)
             return written == WRITE_SKIPPED ? 0 : -1;
-        return work_through(s, &w, whole, ret_resolved, reterr);
+        return work_touched(s, &w, whole, ret_resolved, reterr);
     }
-    return work_through(s, &w, row, ret_resolved, reterr);
+    return work_touched(s, &w, row, ret_resolved, reterr);
+}
+
+int rowmode_again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *reterr)
+{
+    bool derived;
+
+    if (derive_again(s, id, &derived, ret_resolved, reterr))
+        return -1;
+    return derived ? 0 : again(s, id, ret_resolved, reterr);
 }
 
 /* Tries what stands aside from `from` on, again and again while something moves. */
@@ -584,18 +606,33 @@ static int count_failures(struct pgsink *s, struct err *reterr)
     return 0;
 }
 
+/* Derivations run once rows that stood aside have moved; and where they wrote something, others may move. */
+static int try_with_derivations(struct pgsink *s, struct err *reterr)
+{
+    struct rowmode *rm = s->rowmode;
+    bool wrote = true;
+
+    while (wrote) {
+        if (rm->aside_count && try_all_ways(s, 0, reterr))
+            return -1;
+        if (derive_run(s, &wrote, reterr))
+            return -1;
+        derive_stands(s);
+        wrote = wrote && rm->aside_count;
+    }
+    return 0;
+}
+
 int rowmode_finish(struct pgsink *s, struct err *reterr)
 {
     struct rowmode *rm = s->rowmode;
 
-    if (end_of_transaction(s, reterr))
-        return -1;
-    if (rm->aside_count && try_all_ways(s, 0, reterr))
+    if (end_of_transaction(s, reterr) || try_with_derivations(s, reterr))
         return -1;
     return rm->aside_count ? count_failures(s, reterr) : 0;
 }
 
-int rowmode_apply(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr)
+static int apply_rows(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr)
 {
     struct rowmode *rm = s->rowmode;
 
@@ -617,6 +654,18 @@ int rowmode_apply(struct pgsink *s, struct row *const *rows, size_t count, struc
         }
     }
     return row_savepoint_end(s, reterr);
+}
+
+/* What is derived from these rows: their images before and behind all of them lead to keys, as those of a set do. */
+int rowmode_apply(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr)
+{
+    const struct row *const *touched = (const struct row *const *)rows;
+
+    if (derive_touch_rows(s, touched, count, reterr) || apply_rows(s, rows, count, reterr) ||
+        derive_touch_rows(s, touched, count, reterr) || derive_run(s, NULL, reterr))
+        return -1;
+    derive_stands(s);
+    return 0;
 }
 
 /* The name of the target row that the change may let go of, where somebody waits for it; else NULL. */

@@ -7,6 +7,8 @@
  *   quarantine        rows kept aside, with their change
  *   pending_reference optional references that are NULL because their parent is not there
  *   gone              keys whose row stays on the target although the source row is gone or excluded
+ *   derivation        short numbers of derivations
+ *   derived           keys whose target rows, or columns, a derivation has written
  *   mirror            tables and views of the side schema, and whose they are
  *   request           what operators ask of a running engine
  *   audit             retries, discards, pauses, resumes, deletes by count

@@ -1,5 +1,6 @@
 #include "sinks/postgres/session.h"
 
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/park.h"
@@ -71,6 +72,7 @@ void session_ended(struct pgsink *s, bool committed)
     s->in_transaction = false;
     s->part_rows = 0;
     stage_ended(s);
+    derive_ended(s, committed);
     if (!committed) {
         counters_forget(s);
         parents_forget(s->parents);

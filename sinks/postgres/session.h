@@ -32,6 +32,7 @@ struct rowmode;
 struct netchange;
 struct park;
 struct durable;
+struct derive;
 
 struct rule_state {
     struct target target;
@@ -70,8 +71,9 @@ struct pgsink {
     struct park *park; /* wake.c's own */
     struct netchange *net;
     struct durable *durable;
-    struct buf copy;      /* COPY text on its way */
-    struct arena scratch; /* reset before each chunk; row mode may reset what it marks itself */
+    struct derive *derive; /* NULL where the mapping has no derivation */
+    struct buf copy;       /* COPY text on its way */
+    struct arena scratch;  /* reset before each chunk; row mode may reset what it marks itself */
 
     struct rowmode *rowmode; /* rowmode.c's own */
     struct breaker *breaker; /* NULL: off */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/park.h"
@@ -30,27 +31,48 @@ static bool first_of_table(const struct pgsink *s, size_t r)
     return true;
 }
 
+static int look_for_rows(struct pgsink *s, const char *table, bool *ret_empty, struct err *reterr)
+{
+    PGresult *result = NULL;
+    struct buf sql;
+    int rc;
+
+    buf_init(&sql, SQL_MAX);
+    buf_printf(&sql, "SELECT NOT EXISTS (SELECT FROM %s)", table);
+    rc = session_query(s, "looking at the target's tables", session_text(&sql), 0, NULL, &result, reterr);
+    buf_done(&sql);
+    if (rc)
+        return -1;
+    *ret_empty = *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    return 0;
+}
+
+static int refuse_table(const char *schema, const char *table, struct err *reterr)
+{
+    (void)err_set(reterr, ERR_REFUSED, "target table %s.%s is not empty", schema, table);
+    return err_hint(reterr, "a first snapshot wants empty tables: empty it, or map another one");
+}
+
 static int refuse_rows(struct pgsink *s, struct err *reterr)
 {
+    bool empty;
+
     for (size_t r = 0; r < s->rule_count; r++) {
         const struct rule *rule = s->rules[r].target.rule;
-        PGresult *result = NULL;
-        struct buf sql;
-        bool empty;
-        int rc;
-
-        buf_init(&sql, SQL_MAX);
-        buf_printf(&sql, "SELECT NOT EXISTS (SELECT FROM %s)", s->rules[r].target.table);
-        rc = session_query(s, "looking at the target's tables", session_text(&sql), 0, NULL, &result, reterr);
-        buf_done(&sql);
-        if (rc)
+        if (look_for_rows(s, s->rules[r].target.table, &empty, reterr))
             return -1;
-        empty = *PQgetvalue(result, 0, 0) == 't';
-        PQclear(result);
-        if (empty)
+        if (!empty)
+            return refuse_table(rule->to_schema, rule->to_table, reterr);
+    }
+    for (size_t i = 0; i < derive_count(s); i++) {
+        const struct derivation *d = map_derivation(s->options.map, i);
+        if (!derive_table(s, i))
             continue;
-        (void)err_set(reterr, ERR_REFUSED, "target table %s.%s is not empty", rule->to_schema, rule->to_table);
-        return err_hint(reterr, "a first snapshot wants empty tables: empty it, or map another one");
+        if (look_for_rows(s, derive_table(s, i), &empty, reterr))
+            return -1;
+        if (!empty)
+            return refuse_table(d->to_schema, d->to_table, reterr);
     }
     return 0;
 }
@@ -66,6 +88,9 @@ static int truncate_tables(struct pgsink *s, struct err *reterr)
     for (size_t r = 0; r < s->rule_count; r++)
         if (first_of_table(s, r))
             buf_printf(&sql, "%s%s", r ? ", " : "", s->rules[r].target.table);
+    for (size_t i = 0; i < derive_count(s); i++)
+        if (derive_table(s, i))
+            buf_printf(&sql, ", %s", derive_table(s, i));
     rc = session_run(s, "emptying the target's tables", session_text(&sql), reterr);
     buf_done(&sql);
     return rc;
@@ -73,16 +98,21 @@ static int truncate_tables(struct pgsink *s, struct err *reterr)
 
 static int delete_rows(struct pgsink *s, struct err *reterr)
 {
-    const int *order = map_rule_order(s->options.map);
+    size_t count;
+    const struct map_step *steps = map_steps(s->options.map, &count);
 
     if (session_run(s, "emptying the target's tables", "ROLLBACK TO SAVEPOINT pgrekey_truncate", reterr))
         return -1;
-    for (size_t i = s->rule_count; i-- > 0;) {
+    for (size_t i = count; i-- > 0;) {
+        const char *table = steps[i].kind == STEP_RULE ? s->rules[steps[i].index].target.table
+                                                       : derive_table(s, (size_t)steps[i].index);
         struct buf sql;
         int rc;
 
+        if (!table)
+            continue;
         buf_init(&sql, SQL_MAX);
-        buf_printf(&sql, "DELETE FROM %s", s->rules[order[i]].target.table);
+        buf_printf(&sql, "DELETE FROM %s", table);
         rc = session_run(s, "emptying the target's tables", session_text(&sql), reterr);
         buf_done(&sql);
         if (rc)
@@ -107,6 +137,20 @@ static int record_pipeline(struct pgsink *s, struct err *reterr)
                          7, params, NULL, reterr);
 }
 
+static int record_derivations(struct pgsink *s, struct err *reterr)
+{
+    for (size_t i = 0; i < derive_count(s); i++) {
+        const struct derivation *d = map_derivation(s->options.map, i);
+        const char *params[4] = {s->options.pipeline, d->name, d->to_schema, d->to_table};
+        if (session_query(s, "recording the derivations",
+                          "INSERT INTO pgrekey.counter (pipeline, rule, source_table, target_table) "
+                          "VALUES ($1, $2, '', $3 || '.' || $4)",
+                          4, params, NULL, reterr))
+            return -1;
+    }
+    return 0;
+}
+
 static int record_rules(struct pgsink *s, struct err *reterr)
 {
     for (size_t r = 0; r < s->rule_count; r++) {
@@ -119,7 +163,7 @@ static int record_rules(struct pgsink *s, struct err *reterr)
                           6, params, NULL, reterr))
             return -1;
     }
-    return 0;
+    return record_derivations(s, reterr);
 }
 
 static int empty_tables(struct pgsink *s, struct err *reterr)

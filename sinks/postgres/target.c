@@ -58,7 +58,7 @@ static bool key_is_unique(const struct target *target)
 
 /* A cast to a type with a length cuts what is too long without a word ("character" and "bit" alone mean length 1); an
  * assignment refuses it. So casts name the type without length, and the column's own length is checked. */
-static const char *cast_type(const struct column *column)
+const char *target_cast_type(const struct column *column)
 {
     static const char *const bare[][2] = {
         {"character", "bpchar"}, {"character[]", "bpchar[]"}, {"bit", "\"bit\""}, {"bit[]", "\"bit\"[]"}};
@@ -90,7 +90,7 @@ static int resolve_columns(struct target *target, struct err *reterr)
         buf_init(&ident, SQL_MAX);
         pg_put_ident(&ident, name);
         target->columns[i] = take_text(&ident);
-        target->types[i] = cast_type(&target->relation->columns[index]);
+        target->types[i] = target_cast_type(&target->relation->columns[index]);
         target->overriding |= target->relation->columns[index].identity_always;
         target->has_parents |= rule->columns[i].parent || rule->columns[i].parent_derivation;
         buf_printf(&list, "%s%s", i ? ", " : "", target->columns[i]);

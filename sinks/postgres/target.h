@@ -71,6 +71,9 @@ int target_init(struct target *target, const struct rule *rule, const struct rel
                 const struct catalog *catalog, struct err *reterr) MUST_CHECK;
 void target_done(struct target *target);
 
+/* What a value of the column is cast to: the type without its length. */
+const char *target_cast_type(const struct column *column);
+
 /* The statement for an op, its text made but not sent; for TARGET_UPDATE and TARGET_MOVE by which of `values` are not
  * ABSENT (else `values` is not looked at). NULL where an update would set nothing, or a `set:` has nothing to set. It
  * lives as long as the target. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/parts.h"
 
@@ -17,14 +18,14 @@ static bool can_tell(const struct rule *rule)
 }
 
 /* " WHERE legacy_id IS NOT NULL" */
-static void put_from_source(struct buf *sql, const struct target *target)
+static void put_from_source(struct buf *sql, const struct target *target, const char *joining)
 {
     const struct rule *rule = target->rule;
     const uint16_t *columns = rule->origin_count ? rule->origin : rule->locator;
     size_t count = rule->origin_count ? rule->origin_count : rule->locator_count;
 
     for (size_t i = 0; i < count; i++)
-        buf_printf(sql, "%s%s IS NOT NULL", i ? " AND " : " WHERE ", target->columns[columns[i]]);
+        buf_printf(sql, "%s%s IS NOT NULL", i ? " AND " : joining, target->columns[columns[i]]);
 }
 
 /* Rows that no rule owns hold some of them. */
@@ -50,7 +51,7 @@ static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_rem
         return 0;
     buf_init(&sql, (size_t)1 << 20);
     if (rule->on_delete == DELETE_ROW) {
-        put_from_source(&sql, target);
+        put_from_source(&sql, target, " WHERE ");
         failed = park_rule_leaving(s, rule, session_text(&sql), reterr);
         buf_reset(&sql);
         park_settle(s);
@@ -65,7 +66,7 @@ static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_rem
     } else {
         buf_printf(&sql, "DELETE FROM %s", target->table);
     }
-    put_from_source(&sql, target);
+    put_from_source(&sql, target, " WHERE ");
     failed = session_query(s, "carrying out a TRUNCATE", session_text(&sql), 0, NULL, &result, reterr);
     if (!failed && rule->on_delete == DELETE_ROW)
         *ret_removed = strtoll(PQcmdTuples(result), NULL, 10);
@@ -103,13 +104,32 @@ static int settle_rule(struct pgsink *s, const struct rule *rule, int64_t remove
                          2, params, NULL, reterr);
 }
 
+/* All rows that came from the source, as they stand: for whoever derives from them. */
+static int touch_rows(struct pgsink *s, const struct rule *rule, struct err *reterr)
+{
+    const struct target *target = &rule_state_of(s, rule)->target;
+    struct buf sql;
+    int failed;
+
+    if (!derive_reads(s, rule) || !can_tell(rule))
+        return 0;
+    buf_init(&sql, (size_t)1 << 20);
+    buf_puts(&sql, "true");
+    put_from_source(&sql, target, " AND ");
+    failed = derive_touch_where(s, rule->to_schema, rule->to_table, session_text(&sql), 0, NULL, reterr);
+    buf_done(&sql);
+    return failed;
+}
+
 static int truncate_rule(struct pgsink *s, const struct row *row, struct err *reterr)
 {
     const struct rule *rule = row->rule;
     int64_t removed;
 
-    if (remove_rows(s, &rule_state_of(s, rule)->target, &removed, reterr) ||
+    if (touch_rows(s, rule, reterr) || remove_rows(s, &rule_state_of(s, rule)->target, &removed, reterr) ||
         (row->change->commit_lsn && parts_undo(s, rule, row->change->commit_lsn, reterr)))
+        return -1;
+    if (rule->on_delete == DELETE_SET && touch_rows(s, rule, reterr))
         return -1;
     return settle_rule(s, rule, removed, reterr);
 }
@@ -124,7 +144,7 @@ static int holds_rows(struct pgsink *s, struct target *target, bool *ret_holds, 
     buf_init(&sql, (size_t)1 << 20);
     buf_printf(&sql, "SELECT 1 FROM %s", target->table);
     if (can_tell(target->rule))
-        put_from_source(&sql, target);
+        put_from_source(&sql, target, " WHERE ");
     buf_puts(&sql, " LIMIT 1");
     failed = session_query(s, "carrying out a TRUNCATE", session_text(&sql), 0, NULL, &result, reterr);
     buf_done(&sql);

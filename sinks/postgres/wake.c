@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/image.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/park.h"
@@ -480,7 +481,7 @@ int park_finish(struct pgsink *s, struct err *reterr)
     do
         if (rowmode_finish(s, reterr) || park_drain(s, &woken, reterr))
             return -1;
-    while (woken);
+    while (woken || s->rowmode->aside_count || derive_has_keys(s));
     return 0;
 }
 

@@ -81,24 +81,26 @@ static void run(PGconn *conn, const char *sql)
     PQclear(result);
 }
 
-static void make_schemas(struct world *w)
+static const struct world_shape usual = {.schemas = schemas, .mapping = mapping};
+
+static void make_schemas(struct world *w, const struct world_shape *shape)
 {
     struct buf sql;
     buf_init(&sql, (size_t)1 << 20);
-    run(w->eye, schemas);
+    run(w->eye, shape->schemas);
     schema_put_tables(&sql);
     run(w->eye, buf_text(&sql));
     buf_done(&sql);
 }
 
-static void bind_map(struct world *w)
+static void bind_map(struct world *w, const struct world_shape *shape)
 {
     const char *const legacy[] = {"legacy"}, *const app[] = {"app"};
     struct map_issues issues = {0};
     struct err err = {0};
     if (pg_read_catalog(w->eye, "source", legacy, 1, &w->legacy, &err) ||
         pg_read_catalog(w->eye, "target", app, 1, &w->app, &err) ||
-        map_load_memory("contract.yaml", mapping, strlen(mapping), &w->map, &issues, &err) ||
+        map_load_memory("contract.yaml", shape->mapping, strlen(shape->mapping), &w->map, &issues, &err) ||
         map_bind(w->map, w->legacy, w->app, &issues, &err)) {
         map_issues_print(&issues, "contract.yaml", stderr);
         fail_msg("%s", err.message);
@@ -407,12 +409,17 @@ void world_assert_equation(struct world *w)
 
 int world_setup_bare(void **state)
 {
+    return world_setup_bare_as(state, &usual);
+}
+
+int world_setup_bare_as(void **state, const struct world_shape *shape)
+{
     struct world *w = calloc(1, sizeof(*w));
     *state = w;
     w->eye = connect_to("contract eye");
     w->source = connect_to("contract source");
-    make_schemas(w);
-    bind_map(w);
+    make_schemas(w, shape);
+    bind_map(w, shape);
     batch_init(&w->batch);
     w->lsn = 1000;
     w->options = (struct pgsink_options){
@@ -432,8 +439,13 @@ int world_setup_bare(void **state)
 
 int world_setup(void **state)
 {
+    return world_setup_as(state, &usual);
+}
+
+int world_setup_as(void **state, const struct world_shape *shape)
+{
     struct err err = {0};
-    if (world_setup_bare(state))
+    if (world_setup_bare_as(state, shape))
         return -1;
     struct world *w = *state;
     if (pgsink_open(&w->options, &w->sink, &w->position, &err) || pgsink_snapshot_begin(w->sink, false, &err) ||

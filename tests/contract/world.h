@@ -36,6 +36,12 @@ int world_teardown(void **state);
 /* Only connects and makes the schemas; no sink yet. */
 int world_setup_bare(void **state);
 int world_teardown_bare(void **state);
+/* The same with other tables and another mapping. */
+struct world_shape {
+    const char *schemas, *mapping;
+};
+int world_setup_as(void **state, const struct world_shape *shape);
+int world_setup_bare_as(void **state, const struct world_shape *shape);
 /* NULL where no server was given. */
 const char *world_conninfo(void);
 

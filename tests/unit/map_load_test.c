@@ -61,7 +61,7 @@ static void unbuilt_words_are_refused_where_they_stand(void **state)
     static const struct {
         const char *yaml, *issue;
     } cases[] = {
-        {JAWS, "m.yaml:4:5: derive[0]: \"derive\" is not supported yet in this version"},
+        {JAWS, "m.yaml:5:47: derive[0].key.adopt: \"adopt\" is not supported yet in this version"},
         {NS "rows: [{from: t, to: u, key: {id: {uuid: x, of: id}, adopt: legacy_id}}]",
          "\"adopt\" is not supported yet"},
     };

@@ -1,0 +1,50 @@
+/* Keys that fail are found by halving under savepoints, and only they stay behind.
+ *
+ *     1..1000 fails ─▶ 1..500 good, 501..1000 fails ─▶ … ─▶ key 733 alone fails ─▶ quarantine
+ */
+#include "sinks/postgres/apply.h"
+#include "sinks/postgres/derive_work.h"
+#include "sinks/postgres/refusal.h"
+
+/* Keys that the attempt added to others are undone with it; the bounds that say how many stay, as upper ones. */
+static int attempt(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *ret_said,
+                   bool *ret_done, struct err *reterr)
+{
+    bool refused = one->refused;
+
+    *ret_done = false;
+    if (session_run(s, "setting a savepoint", "SAVEPOINT pgrekey_derive", reterr))
+        return -1;
+    if (derive_merge(s, one, range, ret_said) == 0) {
+        *ret_done = true;
+        return session_run(s, "releasing a savepoint", "RELEASE SAVEPOINT pgrekey_derive", reterr);
+    }
+    if (PQstatus(s->conn) != CONNECTION_OK || refusal_category(ret_said, false) == CATEGORY_NONE) {
+        if (reterr)
+            *reterr = *ret_said;
+        return -1;
+    }
+    derive_forget_tables(s);
+    one->refused = refused;
+    return session_run(s, "going back to a savepoint",
+                       "ROLLBACK TO SAVEPOINT pgrekey_derive; RELEASE SAVEPOINT pgrekey_derive", reterr);
+}
+
+int derive_isolate(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *reterr)
+{
+    struct err said = {0};
+    bool done;
+
+    if (attempt(s, one, range, &said, &done, reterr))
+        return -1;
+    if (done)
+        return 0;
+    if (range->lo == range->hi) {
+        if (derive_settle_failed(s, one, range->lo, &said, reterr))
+            return -1;
+        return apply_refuse_if_open(s, reterr);
+    }
+    int64_t middle = range->lo + (range->hi - range->lo) / 2;
+    const struct derive_range left = {range->lo, middle}, right = {middle + 1, range->hi};
+    return derive_isolate(s, one, &left, reterr) || derive_isolate(s, one, &right, reterr) ? -1 : 0;
+}

@@ -1,0 +1,385 @@
+/* Keys -> result -> merge: what differs is written, and nothing else.
+ *
+ *     pgrekey_k ─distinct, numbered─▶ pgrekey_w ─query─▶ pgrekey_r ─▶ rejected? doubled? parents there?
+ *                                         │                       └─▶ '=' | 'u' | 'i'
+ *                                         └─ no result, but once written ──▶ 'g'
+ *
+ * Old images of what is going to change are taken before the first statement that writes, new ones behind the last.
+ * Rows that are gone go first, so that their unique values are free.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cdc/pg/pg.h"
+#include "sinks/postgres/derive_work.h"
+
+/* Rows, dead ones included, after which temporary tables are truncated and not only emptied. */
+#define KEPT_MAX 50000
+
+/* --- working keys --- */
+
+/* "TRUNCATE" gives the space back but costs files; "DELETE" costs nothing and leaves dead rows. */
+static int empty_tables(struct pgsink *s, struct derive_one *one, const char *tables, struct err *reterr)
+{
+    bool truncate = one->kept > KEPT_MAX;
+    int index = one->derivation->index;
+    struct buf sql;
+    int failed;
+
+    buf_init(&sql, DERIVE_SQL_MAX);
+    for (const char *t = tables; *t; t++)
+        buf_printf(&sql, "%s pgrekey_%c%d; ", truncate ? "TRUNCATE" : "DELETE FROM", *t, index);
+    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    buf_done(&sql);
+    return failed;
+}
+
+static int take_keys(struct pgsink *s, struct derive_one *one, int64_t *ret_count, struct err *reterr)
+{
+    int index = one->derivation->index;
+    struct buf sql;
+    int failed;
+
+    if (empty_tables(s, one, "w", reterr))
+        return -1;
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql, "INSERT INTO pgrekey_w%d SELECT row_number() OVER (), ", index);
+    derive_put_key_text(&sql, one, "k");
+    buf_printf(&sql, ", k.* FROM (SELECT DISTINCT * FROM pgrekey_k%d) AS k", index);
+    failed = derive_sql(s, one, &sql, 0, NULL, ret_count, reterr) || empty_tables(s, one, "k", reterr);
+    one->kept = one->kept > KEPT_MAX ? 0 : one->kept + *ret_count;
+    one->keys = 0;
+    if (!failed && *ret_count > DERIVE_MANY) {
+        buf_printf(&sql, "ANALYZE pgrekey_w%d", index);
+        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    }
+    buf_done(&sql);
+    return failed;
+}
+
+/* --- the query --- */
+
+static void put_range(struct buf *sql, const struct derive_range *range, const char *alias)
+{
+    buf_printf(sql, "%s.n BETWEEN %" PRId64 " AND %" PRId64, alias, range->lo, range->hi);
+}
+
+/* An explicit cast, to the type without its length: what is too long is refused where it is stored. */
+static void put_value(struct buf *sql, const struct derive_one *one, size_t i)
+{
+    buf_puts(sql, "q.");
+    derive_put_column(sql, one->columns[i].name);
+    buf_printf(sql, "::%s", target_cast_type(derive_column(one, i)));
+}
+
+static void put_reject(struct buf *sql, const struct derivation *d)
+{
+    if (!d->reject_when)
+        buf_puts(sql, "NULL::text");
+    else
+        buf_printf(sql, "CASE WHEN (%s) THEN coalesce((%s)::text, 'validation_failure') END", d->reject_when,
+                   d->reject_category ? d->reject_category : "NULL");
+}
+
+static int query(struct pgsink *s, struct derive_one *one, const struct derive_range *range, int64_t *ret_rows,
+                 struct err *reterr)
+{
+    const struct derivation *d = one->derivation;
+    struct buf sql;
+    int failed;
+
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql, "INSERT INTO pgrekey_r%d (n, kt", d->index);
+    for (size_t i = 0; i < d->key_count; i++)
+        buf_printf(&sql, ", t%zu", i);
+    for (size_t i = 0; i < one->column_count; i++)
+        buf_printf(&sql, ", c%zu", i);
+    buf_puts(&sql, ", cat) SELECT w.n, w.kt");
+    for (size_t i = 0; i < d->key_count; i++) {
+        buf_puts(&sql, ", ");
+        derive_put_id(&sql, one, i, "w");
+    }
+    for (size_t i = 0; i < one->column_count; i++) {
+        buf_puts(&sql, ", ");
+        put_value(&sql, one, i);
+    }
+    buf_puts(&sql, ", q.pgrekey_cat FROM (WITH keys AS NOT MATERIALIZED (SELECT ");
+    for (size_t i = 0; i < one->part_count; i++) {
+        buf_printf(&sql, "%sw.k%zu AS ", i ? ", " : "", i);
+        derive_put_column(&sql, one->parts[i]);
+    }
+    buf_printf(&sql, " FROM pgrekey_w%d AS w WHERE ", d->index);
+    put_range(&sql, range, "w");
+    buf_puts(&sql, ") SELECT q.*, ");
+    put_reject(&sql, d);
+    buf_printf(&sql, " AS pgrekey_cat FROM (%s\n) AS q) AS q JOIN pgrekey_w%d AS w ON ", d->query, d->index);
+    put_range(&sql, range, "w");
+    for (size_t i = 0; i < one->part_count; i++) {
+        buf_printf(&sql, " AND w.k%zu = q.", i);
+        derive_put_column(&sql, one->parts[i]);
+    }
+    failed = derive_sql(s, one, &sql, 0, NULL, ret_rows, reterr);
+    one->kept += *ret_rows;
+    if (!failed && *ret_rows > DERIVE_MANY) {
+        buf_printf(&sql, "ANALYZE pgrekey_r%d", d->index);
+        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    }
+    buf_done(&sql);
+    return failed;
+}
+
+/* Two rows of one key: no one can say which is meant. */
+static int mark_doubles(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    int index = one->derivation->index;
+    struct buf sql;
+    int failed;
+
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql,
+               "UPDATE pgrekey_r%d AS r SET cat = 'ambiguous_value' FROM (SELECT n FROM pgrekey_r%d GROUP BY n HAVING "
+               "count(*) > 1) AS twice WHERE r.n = twice.n",
+               index, index);
+    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    buf_done(&sql);
+    return failed;
+}
+
+/* --- what differs --- */
+
+/* Of a merged column: what it becomes. */
+static void put_merged(struct buf *sql, const struct derive_one *one, size_t i)
+{
+    struct buf name;
+
+    buf_init(&name, 1024);
+    derive_put_column(&name, one->columns[i].name);
+    buf_printf(sql, "CASE WHEN r.c%zu IS NULL THEN t.%s ELSE coalesce(t.%s, '{}') || r.c%zu END", i, buf_text(&name),
+               buf_text(&name), i);
+    buf_done(&name);
+}
+
+static void put_differs(struct buf *sql, const struct derive_one *one)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < one->column_count; i++) {
+        const char *cast = derive_has_equality(derive_column(one, i)->base_type) ? "" : "::text";
+        if (one->columns[i].once)
+            continue;
+        buf_puts(sql, count++ ? " OR t." : "t.");
+        derive_put_column(sql, one->columns[i].name);
+        buf_printf(sql, "%s IS DISTINCT FROM ", cast);
+        if (one->columns[i].merge)
+            put_merged(sql, one, i);
+        else
+            buf_printf(sql, "r.c%zu%s", i, cast);
+    }
+    if (count == 0)
+        buf_puts(sql, "false");
+}
+
+static int decide(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *reterr)
+{
+    const struct derivation *d = one->derivation;
+    struct buf sql;
+    int failed;
+
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql, "UPDATE pgrekey_r%d AS r SET act = CASE WHEN ", d->index);
+    put_differs(&sql, one);
+    buf_printf(&sql, " THEN 'u' ELSE '=' END FROM %s AS t WHERE r.cat IS NULL AND ", one->table);
+    derive_put_match(&sql, one, "t", "r");
+    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    if (!failed && d->owns_rows) {
+        buf_printf(&sql, "UPDATE pgrekey_r%d SET act = 'i' WHERE cat IS NULL AND act IS NULL", d->index);
+        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    }
+    if (!failed) {
+        buf_printf(&sql, "INSERT INTO pgrekey_r%d (n, kt", d->index);
+        for (size_t i = 0; i < d->key_count; i++)
+            buf_printf(&sql, ", t%zu", i);
+        buf_puts(&sql, ", act) SELECT w.n, w.kt");
+        for (size_t i = 0; i < d->key_count; i++) {
+            buf_puts(&sql, ", ");
+            derive_put_id(&sql, one, i, "w");
+        }
+        buf_printf(&sql,
+                   ", 'g' FROM pgrekey_w%d AS w JOIN pgrekey.derived AS x ON x.derivation = %s AND x.key = w.kt WHERE "
+                   "NOT EXISTS (SELECT FROM pgrekey_r%d AS r WHERE r.n = w.n) AND ",
+                   d->index, one->id, d->index);
+        put_range(&sql, range, "w");
+        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    }
+    buf_done(&sql);
+    return failed;
+}
+
+static int count_acts(struct pgsink *s, struct derive_one *one, struct derive_tally *ret_tally, struct err *reterr)
+{
+    PGresult *result = NULL;
+    int64_t *const counts[] = {&ret_tally->updates, &ret_tally->inserts,  &ret_tally->gone,
+                               &ret_tally->good,    &ret_tally->rejected, &ret_tally->orphans};
+    char sql[512];
+
+    snprintf(sql, sizeof(sql),
+             "SELECT count(*) FILTER (WHERE act = 'u'), count(*) FILTER (WHERE act = 'i'), "
+             "count(*) FILTER (WHERE act = 'g'), "
+             "count(*) FILTER (WHERE cat IS NULL AND act IS DISTINCT FROM 'g'), "
+             "count(DISTINCT n) FILTER (WHERE cat IS NOT NULL), "
+             "count(DISTINCT n) FILTER (WHERE cat = 'orphan_reference') FROM pgrekey_r%d",
+             one->derivation->index);
+    if (session_query(s, "deriving rows", sql, 0, NULL, &result, reterr))
+        return -1;
+    for (int i = 0; i < 6; i++)
+        *counts[i] = strtoll(PQgetvalue(result, 0, i), NULL, 10);
+    PQclear(result);
+    return 0;
+}
+
+/* --- writing --- */
+
+static int write_updates(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    struct buf sql;
+    size_t count = 0;
+    int failed;
+
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql, "UPDATE %s AS t SET ", one->table);
+    for (size_t i = 0; i < one->column_count; i++) {
+        if (one->columns[i].once)
+            continue;
+        buf_puts(&sql, count++ ? ", " : "");
+        derive_put_column(&sql, one->columns[i].name);
+        buf_puts(&sql, " = ");
+        if (one->columns[i].merge)
+            put_merged(&sql, one, i);
+        else
+            buf_printf(&sql, "r.c%zu", i);
+    }
+    buf_printf(&sql, " FROM pgrekey_r%d AS r WHERE r.act = 'u' AND ", one->derivation->index);
+    derive_put_match(&sql, one, "t", "r");
+    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    buf_done(&sql);
+    return failed;
+}
+
+static int write_inserts(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    const struct derivation *d = one->derivation;
+    bool overriding = false;
+    struct buf sql;
+    int failed;
+
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql, "INSERT INTO %s (", one->table);
+    for (size_t i = 0; i < d->key_count; i++) {
+        buf_puts(&sql, i ? ", " : "");
+        derive_put_column(&sql, d->keys[i].column);
+    }
+    for (size_t i = 0; i < one->column_count; i++) {
+        buf_puts(&sql, ", ");
+        derive_put_column(&sql, one->columns[i].name);
+        overriding |= derive_column(one, i)->identity_always;
+    }
+    buf_printf(&sql, ")%s SELECT ", overriding ? " OVERRIDING SYSTEM VALUE" : "");
+    for (size_t i = 0; i < d->key_count; i++)
+        buf_printf(&sql, "%sr.t%zu", i ? ", " : "", i);
+    for (size_t i = 0; i < one->column_count; i++)
+        buf_printf(&sql, ", r.c%zu", i);
+    buf_printf(&sql, " FROM pgrekey_r%d AS r WHERE r.act = 'i'", d->index);
+    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    buf_done(&sql);
+    return failed;
+}
+
+static int write_all(struct pgsink *s, struct derive_one *one, const struct derive_tally *tally,
+                     struct account *account, struct err *reterr)
+{
+    bool read = touched_is_read(s, one) && (tally->updates || tally->inserts || tally->gone);
+
+    s->derive->wrote |= tally->updates || tally->inserts || tally->gone;
+    if (read && touched_own(s, one, true, reterr))
+        return -1;
+    if ((tally->gone && derive_gone(s, one, account, reterr)) || (tally->updates && write_updates(s, one, reterr)) ||
+        (tally->inserts && write_inserts(s, one, reterr)))
+        return -1;
+    return read ? touched_own(s, one, false, reterr) : 0;
+}
+
+/* The result of an earlier range is gone. */
+static int merge(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct account *account,
+                 struct err *reterr)
+{
+    struct derive_tally tally = {0};
+    int64_t rows = 0;
+
+    if (empty_tables(s, one, "r", reterr) || query(s, one, range, &rows, reterr) ||
+        (rows > 1 && mark_doubles(s, one, reterr)) || derive_parents(s, one, range, reterr) ||
+        decide(s, one, range, reterr) || count_acts(s, one, &tally, reterr) ||
+        write_all(s, one, &tally, account, reterr))
+        return -1;
+    return derive_settle(s, one, range, &tally, account, reterr);
+}
+
+int derive_merge(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *reterr)
+{
+    struct account account = {0};
+
+    if (merge(s, one, range, &account, reterr))
+        return -1;
+    derive_add(&one->step, &account);
+    return 0;
+}
+
+/* --- a derivation --- */
+
+/* The session finds single rows and trusts no statistics; a large set of keys wants the planner's whole art. */
+static int plan_for(struct pgsink *s, bool many, bool begin, struct err *reterr)
+{
+    const char *sql;
+
+    if (begin)
+        sql = many ? "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on"
+                   : "SET LOCAL enable_hashjoin = on";
+    else
+        sql = many ? "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+                   : "SET LOCAL enable_hashjoin = off";
+    return session_run(s, "deriving rows", sql, reterr);
+}
+
+/* Its number stands beside the keys it has written. */
+int derive_ask_id(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    const char *params[] = {s->options.pipeline, one->derivation->name};
+    PGresult *result = NULL;
+
+    if (*one->id)
+        return 0;
+    if (session_query(s, "numbering a derivation",
+                      "WITH new AS (INSERT INTO pgrekey.derivation (pipeline, rule) VALUES ($1, $2) ON CONFLICT DO "
+                      "NOTHING RETURNING id) SELECT id FROM new UNION ALL SELECT id FROM pgrekey.derivation WHERE "
+                      "pipeline = $1 AND rule = $2",
+                      2, params, &result, reterr))
+        return -1;
+    snprintf(one->id, sizeof(one->id), "%s", PQntuples(result) ? PQgetvalue(result, 0, 0) : "");
+    PQclear(result);
+    return *one->id ? 0 : err_set(reterr, ERR_FATAL, "derivation %s has no number", one->derivation->name);
+}
+
+int derive_keys(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    struct derive_range range = {.lo = 1};
+    bool many;
+
+    if (derive_make(s, one, reterr) || derive_ask_id(s, one, reterr) || take_keys(s, one, &range.hi, reterr))
+        return -1;
+    if (range.hi == 0)
+        return 0;
+    many = range.hi > DERIVE_MANY;
+    if (plan_for(s, many, true, reterr) || derive_isolate(s, one, &range, reterr))
+        return -1;
+    return plan_for(s, many, false, reterr);
+}
