@@ -37,13 +37,17 @@ static void make_columns(struct map *map, struct rule *rule, const struct rule_s
     struct rule_column *columns = arena_zalloc(&map->bound, spec->column_count + 1, sizeof *columns);
     struct rule_program *program = rule->program;
     program->columns = arena_zalloc(&map->bound, spec->column_count + 1, sizeof *program->columns);
+    rule->entity_column = -1;
     for (size_t i = 0; i < spec->column_count; i++) {
         const struct column_spec *from = &spec->columns[i];
         columns[i] = (struct rule_column){.name = from->name, .key = from->key, .once = from->once};
-        if (from->entity && from->owned)
+        if (from->entity && from->owned) {
             rule->entity = from->entity;
-        else
+            rule->entity_column = (int)i;
+            rule->entity_parts = from->part_count;
+        } else {
             columns[i].parent_entity = from->entity;
+        }
         columns[i].required = from->required == REQUIRED_YES;
         program->columns[i] = (struct program_column){
             .value = from->value, .direct = -1, .identity = -1, .reference = columns[i].parent_entity != NULL};
@@ -244,12 +248,9 @@ static void check_pair(const struct rule *a, const struct rule *b, struct map_is
 static void check_adopt(const struct rule *rule, struct map_issues *issues)
 {
     const struct rule_spec *spec = rule->program->spec;
-    size_t parts = 0;
-    for (size_t i = 0; i < spec->column_count; i++)
-        if (spec->columns[i].owned && spec->columns[i].entity)
-            parts = spec->columns[i].part_count;
     if (rule->adopt.by != ADOPT_NONE)
-        map_check_adopt(&rule->adopt, spec->adopt_node, rule->entity, parts, issues);
+        map_check_adopt(&rule->adopt, spec->adopt_node, rule->entity, rule->entity_parts, rule->program->key_count,
+                        issues);
 }
 
 /* --- the whole --- */

@@ -372,17 +372,7 @@ static void check_adopt(const struct map *map, const struct derivation *derivati
     for (size_t i = 0; i < derivation->key_count; i++)
         if (derivation->keys[i].entity && !derivation->keys[i].reference)
             parts = derivation->keys[i].part_count;
-    map_check_adopt(&derivation->adopt, spec->adopt_node, derivation->entity, parts, issues);
-}
-
-void map_check_adopt(const struct adopt *adopt, const struct yaml_node *node, const char *entity, size_t parts,
-                     struct map_issues *issues)
-{
-    if (!entity)
-        issue_error(issues, node, "only rows whose key is a UUID of an entity of their own are adopted");
-    else if (adopt->by == ADOPT_COLUMNS && adopt->column_count != parts)
-        issue_error(issues, node, "adopt names %zu column%s, but the legacy key has %zu part%s", adopt->column_count,
-                    adopt->column_count == 1 ? "" : "s", parts, parts == 1 ? "" : "s");
+    map_check_adopt(&derivation->adopt, spec->adopt_node, derivation->entity, parts, derivation->key_count, issues);
 }
 
 void map_check_derivations(struct map *map, struct map_issues *issues)

@@ -207,7 +207,6 @@ bool map_table_of(struct loader *l, const struct yaml_node *node, const char *de
                   const char **ret_table);
 /* {column: constant}, of `delete:` and `gone:`; the array in *ret_set. */
 size_t map_set_of(struct loader *l, const struct yaml_node *node, struct rule_set **ret_set);
-void map_adopt_of(struct loader *l, const struct yaml_node *node, struct adopt *adopt);
 void map_accept_loss_of(struct loader *l, const struct yaml_node *node, struct accept_loss *ret);
 enum rule_truncate map_truncate_of(struct loader *l, const struct yaml_node *node);
 
@@ -317,9 +316,11 @@ void map_warn_of_unwatched(struct map *map, struct map_issues *issues);
 const char *map_mirror_table(const struct map *map, const char *schema, const char *table);
 /* The rule that fills it; NULL before the source is known. */
 struct rule *map_mirror_rule(const struct map *map, const char *name);
-/* parts: of the legacy key. entity NULL: the rows have none of their own. */
+/* --- map_adopt.c --- */
+void map_adopt_of(struct loader *l, const struct yaml_node *node, struct adopt *adopt);
+/* parts: of the legacy key; key_count: columns of the target key. entity NULL: the rows have none of their own. */
 void map_check_adopt(const struct adopt *adopt, const struct yaml_node *node, const char *entity, size_t parts,
-                     struct map_issues *issues);
+                     size_t key_count, struct map_issues *issues);
 
 /* --- map_derive_bind.c --- */
 void map_bind_derivation(struct map *map, struct derivation *derivation, struct map_issues *issues);

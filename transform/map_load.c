@@ -299,24 +299,6 @@ enum rule_truncate map_truncate_of(struct loader *l, const struct yaml_node *nod
     return TRUNCATE_PAUSE;
 }
 
-void map_adopt_of(struct loader *l, const struct yaml_node *node, struct adopt *adopt)
-{
-    static const char *const words[] = {"sql"};
-    if (node->kind != YAML_MAP) {
-        adopt->columns = map_text_list(l, node, "a target column that holds the legacy key, or a list of them,",
-                                       &adopt->column_count);
-        adopt->by = ADOPT_COLUMNS;
-        return;
-    }
-    const struct yaml_node *sql = yaml_get(node, "sql");
-    if (!map_words_check(l, node, "adopt", words, COUNT(words)))
-        return;
-    adopt->sql = sql ? map_scalar_text(l, sql, "a query that returns (legacy key, existing id)") : NULL;
-    if (!sql)
-        issue_error(l->issues, node, "adopt is a column of the target, a list of columns, or {sql: query}");
-    adopt->by = ADOPT_SQL;
-}
-
 /* "100" rows, or "0.5%" in parts per million. */
 void map_accept_loss_of(struct loader *l, const struct yaml_node *node, struct accept_loss *ret)
 {

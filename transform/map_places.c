@@ -28,10 +28,10 @@ static bool rule_query(const struct rule *rule, struct map_adopt_query *ret)
     const struct rule_spec *spec = rule->program->spec;
     if (rule->adopt.by != ADOPT_SQL)
         return false;
-    *ret = (struct map_adopt_query){.name = rule->name, .sql = rule->adopt.sql, .line = line_of(spec->adopt_node)};
-    for (size_t i = 0; i < spec->column_count; i++)
-        if (spec->columns[i].owned && spec->columns[i].entity)
-            ret->part_count = spec->columns[i].part_count;
+    *ret = (struct map_adopt_query){.name = rule->name,
+                                    .sql = rule->adopt.sql,
+                                    .part_count = rule->entity_parts,
+                                    .line = line_of(spec->adopt_node)};
     return true;
 }
 

@@ -20,6 +20,7 @@ enum adopt_by {
     ADOPT_COLUMNS, /* by columns of the target that hold the legacy key, in the key's order */
     ADOPT_SQL,     /* by a query that returns (legacy key, existing id) */
 };
+#define ADOPT_PARTS_MAX 32 /* of a legacy key */
 struct adopt {
     enum adopt_by by;
     size_t column_count;
@@ -62,9 +63,11 @@ enum rule_truncate {
 };
 
 struct rule {
-    int index;          /* position in the mapping: dense, 0-based */
-    const char *name;   /* unique; "dispatch_office->offices" unless the mapping names it */
-    const char *entity; /* the entity its key is derived for, NULL for copied keys */
+    int index;           /* position in the mapping: dense, 0-based */
+    const char *name;    /* unique; "dispatch_office->offices" unless the mapping names it */
+    const char *entity;  /* the entity its key is derived for, NULL for copied keys */
+    int entity_column;   /* the column that holds its UUID; -1 where entity is NULL */
+    size_t entity_parts; /* of its legacy key */
     const char *from_schema, *from_table;
     const char *to_schema, *to_table;
 
