@@ -13,10 +13,6 @@ int map_refuse_unbuilt(const struct map *map, struct map_issues *issues, struct 
     for (size_t i = 0; i < map->derive_count; i++)
         if (map->derives[i].adopt.by != ADOPT_NONE)
             refuse(issues, map->derives[i].adopt_node, "adopt");
-    for (size_t i = 0; i < map->spec_count; i++) {
-        if (map->specs[i].adopt.by != ADOPT_NONE)
-            refuse(issues, map->specs[i].adopt_node, "adopt");
-    }
     size_t count = issue_error_count(issues) - before;
     return count ? err_set(reterr, ERR_CONFIG, "the mapping file has %zu error%s", count, count == 1 ? "" : "s") : 0;
 }

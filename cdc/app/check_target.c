@@ -7,6 +7,7 @@
 #include "cdc/app/progress.h"
 #include "cdc/base/clock.h"
 #include "cdc/pg/pg.h"
+#include "sinks/postgres/adopt.h"
 #include "sinks/postgres/schema.h"
 
 #define SIDE "target"
@@ -343,7 +344,9 @@ static void check_empty(struct check *check, const struct tables *tables)
     buf_init(&names, TEXT_MAX_BYTES);
     buf_init(&remedy, TEXT_MAX_BYTES);
     for (size_t i = 0; i < tables->count; i++) {
-        if (!holds_rows(check, tables->relations[i]))
+        struct adopter adopter;
+        if (adopter_of_table(check->mapping.map, tables->relations[i]->schema, tables->relations[i]->name, &adopter) ||
+            !holds_rows(check, tables->relations[i]))
             continue;
         buf_puts(&remedy, count ? ", " : "TRUNCATE ");
         pg_put_qualified(&remedy, tables->relations[i]->schema, tables->relations[i]->name);

@@ -2,6 +2,7 @@
  * until the source's is whole. */
 #include "sinks/postgres/apply.h"
 
+#include "sinks/postgres/adopted.h"
 #include "sinks/postgres/breaker.h"
 #include "sinks/postgres/chunk.h"
 #include "sinks/postgres/park.h"
@@ -49,7 +50,7 @@ int apply_refuse_if_open(const struct pgsink *s, struct err *reterr)
 
 static int apply_long_way(struct pgsink *s, const struct batch *batch, struct err *reterr)
 {
-    if (!s->in_transaction && session_begin(s, reterr))
+    if ((!s->in_transaction && session_begin(s, reterr)) || adopted_settle(s, reterr))
         return -1;
     if (apply_rows(s, batch, reterr))
         return -1;
@@ -70,13 +71,16 @@ static int apply_long_way(struct pgsink *s, const struct batch *batch, struct er
 int apply_batch(struct sink *sink, const struct batch *batch, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
+    struct batch view;
     bool done = false;
     int rc;
 
     s->snapshot = batch->snapshot_part >= 0;
-    rc = quickpath_apply(s, batch, &done, reterr);
+    rc = adopted_translate(s, batch, &view, reterr);
+    if (rc == 0 && !adopted_unsettled(s))
+        rc = quickpath_apply(s, &view, &done, reterr);
     if (rc == 0 && !done)
-        rc = apply_long_way(s, batch, reterr);
+        rc = apply_long_way(s, &view, reterr);
     if (rc) {
         session_rollback(s);
         return -1;

@@ -8,6 +8,7 @@
 
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/adopted.h"
 #include "sinks/postgres/apply.h"
 #include "sinks/postgres/audit.h"
 #include "sinks/postgres/breaker.h"
@@ -77,6 +78,7 @@ static void sink_close_op(struct sink *sink)
     park_close(s);
     references_done(&s->references);
     parents_free(s->parents);
+    adopted_free(s->adopted);
     netchange_free(s->net);
     durable_free(s->durable);
     derive_close(s);
@@ -194,6 +196,7 @@ static struct pgsink *new_sink(const struct pgsink_options *options)
     s->sink.ops = &OPS;
     copy_options(s, options);
     s->parents = parents_new(PARENTS_MAX);
+    s->adopted = adopted_new();
     s->durable = durable_new();
     s->breaker = breaker_new(options->breaker_window, options->breaker_percent);
     rowmode_open(s);
@@ -225,8 +228,8 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
     if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) ||
         (s->state != PIPELINE_NEW && steps_check(s, reterr)) || namespace_record(s, reterr) ||
         derive_session(s, reterr) || mirror_make(s, MIRROR_REFUSE, reterr) ||
-        (s->state != PIPELINE_NEW && steps_write(s, reterr)) || opening_read_bounds(s, reterr) ||
-        parts_read_join(s, reterr)) {
+        (s->state != PIPELINE_NEW && steps_write(s, reterr)) || adopted_open(s, reterr) ||
+        opening_read_bounds(s, reterr) || parts_read_join(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }
@@ -243,7 +246,7 @@ int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_s
     s->loader = true;
     derive_close(s); /* a snapshot derives level by level, when the level's rows are there */
     s->state = PIPELINE_SNAPSHOT;
-    if (fence_join(s, reterr)) {
+    if (fence_join(s, reterr) || adopted_open(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }

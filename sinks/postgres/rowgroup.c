@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sinks/postgres/adopted.h"
 #include "sinks/postgres/derive.h"
 #include "sinks/postgres/parents.h"
 
@@ -131,7 +132,7 @@ static int let_go_of_entry(struct pgsink *s, int64_t id, enum part *ret_part, st
         return -1;
     if (!change)
         return 0;
-    int mapped = map_transform_rule(s->options.map, entry->rule, change, arena, &row, reterr);
+    int mapped = adopted_transform(s, entry->rule, change, arena, &row, reterr);
     if (mapped)
         return mapped < 0 ? -1 : 0;
     if (row->op != ROW_UPSERT && !(row->op == ROW_DELETE && row->rule->on_delete == DELETE_ROW))

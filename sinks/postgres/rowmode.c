@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sinks/postgres/adopted.h"
 #include "sinks/postgres/breaker.h"
 #include "sinks/postgres/derive.h"
 #include "sinks/postgres/parents.h"
@@ -165,6 +166,8 @@ static enum written complete(struct pgsink *s, struct work *w, const struct row 
         return WRITE_FAILED;
     if (found == 0)
         return WRITE_SKIPPED;
+    if (adopted_rows(s, &whole, 1, arena, reterr))
+        return WRITE_FAILED;
     s->figures.completed_from_source++;
     *change = *whole->change;
     change->op = w->change->op;
@@ -187,7 +190,7 @@ static enum written merge(struct pgsink *s, struct work *w, const struct row **r
     if (quarantine_merge(s, w->entry, w->change, arena, &merged, reterr))
         return WRITE_FAILED;
     w->change = merged;
-    int mapped = map_transform_rule(s->options.map, w->rule, merged, arena, &anew, reterr);
+    int mapped = adopted_transform(s, w->rule, merged, arena, &anew, reterr);
     if (mapped < 0)
         return WRITE_FAILED;
     if (mapped > 0)
@@ -223,6 +226,10 @@ static enum written write_row(struct pgsink *s, struct work *w, const struct row
     case ROW_EXCLUDE:
         if (w->born && !w->entry) /* it never had a row */
             return WRITE_DONE;
+        if (w->gone && !w->entry && w->rule->on_delete == DELETE_ROW) { /* an adopted row that was never written */
+            w->stays = true;
+            return WRITE_DONE;
+        }
         return write_removal(s, w, w->old_locator ? w->old_locator : row->locator, reterr);
     case ROW_DELETE: return write_removal(s, w, row->locator, reterr);
     case ROW_REJECT:
@@ -521,7 +528,7 @@ static int again(struct pgsink *s, int64_t id, bool *ret_resolved, struct err *r
     w.kept = entry->kept;
     if (entry->op != CHANGE_DELETE && w.kept && park_is_empty(change))
         return work_touched(s, &w, park_row(w.rule, change, w.kept, arena), ret_resolved, reterr);
-    int mapped = map_transform_rule(s->options.map, w.rule, change, arena, &row, reterr);
+    int mapped = adopted_transform(s, w.rule, change, arena, &row, reterr);
     if (mapped < 0)
         return -1;
     if (mapped > 0) {

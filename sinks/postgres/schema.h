@@ -14,6 +14,7 @@
  *   audit             retries, discards, pauses, resumes, deletes by count
  *   namespace         the UUIDv5 namespace a pipeline, for pgrekey.id()
  *   adopted           target rows that were there before and are the source's: derived id -> existing id
+ *   adoption          what each `adopt` found
  */
 #ifndef PGREKEY_SINKS_POSTGRES_SCHEMA_H
 #define PGREKEY_SINKS_POSTGRES_SCHEMA_H

@@ -1,5 +1,6 @@
 #include "sinks/postgres/session.h"
 
+#include "sinks/postgres/adopted.h"
 #include "sinks/postgres/derive.h"
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/parents.h"
@@ -76,6 +77,7 @@ void session_ended(struct pgsink *s, bool committed)
     if (!committed) {
         counters_forget(s);
         parents_forget(s->parents);
+        adopted_forget(s->adopted);
         stage_rolled_back(s);
     }
     if (s->rowmode)

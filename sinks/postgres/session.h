@@ -33,6 +33,7 @@ struct netchange;
 struct park;
 struct durable;
 struct derive;
+struct adopted;
 
 struct rule_state {
     struct target target;
@@ -68,7 +69,8 @@ struct pgsink {
     struct target_statement record_statement;
     struct references references;
     struct parents *parents;
-    struct park *park; /* wake.c's own */
+    struct park *park;       /* wake.c's own */
+    struct adopted *adopted; /* adopted.c's own */
     struct netchange *net;
     struct durable *durable;
     struct derive *derive; /* NULL where the mapping has no derivation */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/adopt.h"
 #include "sinks/postgres/derive.h"
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/opening.h"
@@ -60,6 +61,9 @@ static int refuse_rows(struct pgsink *s, struct err *reterr)
 
     for (size_t r = 0; r < s->rule_count; r++) {
         const struct rule *rule = s->rules[r].target.rule;
+        struct adopter adopter;
+        if (adopter_of_table(s->options.map, rule->to_schema, rule->to_table, &adopter))
+            continue;
         if (look_for_rows(s, s->rules[r].target.table, &empty, reterr))
             return -1;
         if (!empty)
@@ -166,10 +170,28 @@ static int record_rules(struct pgsink *s, struct err *reterr)
     return record_derivations(s, reterr);
 }
 
+/* Rows that were there before stand in some of them: what was inserted is looked for, children first. */
+static int take_back(struct pgsink *s, struct err *reterr)
+{
+    const int *order = map_rule_order(s->options.map);
+
+    if (session_run(s, "emptying the target's tables", "SET LOCAL enable_hashjoin = on; SET LOCAL enable_seqscan = on",
+                    reterr))
+        return -1;
+    for (size_t i = s->rule_count; i-- > 0;) {
+        const struct rule *rule = s->rules[order[i]].target.rule;
+        if (adopt_take_back(s, rule->to_schema, rule->to_table, reterr))
+            return -1;
+    }
+    return 0;
+}
+
 static int empty_tables(struct pgsink *s, struct err *reterr)
 {
     struct err refused = {0};
 
+    if (adopter_count(s->options.map))
+        return take_back(s, reterr);
     if (truncate_tables(s, &refused) == 0)
         return 0;
     if (refused.class != ERR_RETRY)
@@ -181,14 +203,39 @@ static int empty_tables(struct pgsink *s, struct err *reterr)
 
 static int begin(struct pgsink *s, bool again, struct err *reterr)
 {
-    if (begin_durably(s, "beginning a snapshot", reterr) || fence_close(s, reterr))
-        return -1;
-    if (!again && refuse_rows(s, reterr))
+    if (begin_durably(s, "beginning a snapshot", reterr) || fence_close(s, reterr) ||
+        (!again && (adopt_forget(s->conn, s->options.pipeline, reterr) || refuse_rows(s, reterr))))
         return -1;
     if (record_forget(s->conn, s->options.pipeline, false, reterr) || record_pipeline(s, reterr) ||
         record_rules(s, reterr) || steps_record(s, reterr))
         return -1;
     return session_commit(s, reterr);
+}
+
+static int forget(struct pgsink *s, struct err *reterr)
+{
+    if (adopt_forget(s->conn, s->options.pipeline, reterr) ||
+        record_forget(s->conn, s->options.pipeline, false, reterr))
+        return -1;
+    return session_commit(s, reterr);
+}
+
+/* Before anything is read. What the adoption of a new pipeline cannot go on with leaves no record of it: the mapping
+ * may have to change. */
+static int adopt(struct pgsink *s, bool again, struct err *reterr)
+{
+    struct err ignored = {0};
+
+    if (adopt_run(s, reterr) == 0)
+        return 0;
+    session_rollback(s);
+    if (!again && (reterr->class == ERR_REFUSED || reterr->class == ERR_CONFIG)) {
+        if (begin_durably(s, "giving up the adoption", &ignored) || forget(s, &ignored))
+            session_rollback(s);
+        else
+            s->state = PIPELINE_NEW;
+    }
+    return -1;
 }
 
 int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr)
@@ -205,7 +252,7 @@ int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr)
         s->rules[r].standing = s->rules[r].pending = s->rules[r].gone = 0;
     for (size_t p = 0; p < s->references.place_count; p++)
         s->references.places[p].waiting = s->references.places[p].pending = 0;
-    return 0;
+    return adopt(s, again, reterr);
 }
 
 static int plan(struct pgsink *s, uint64_t consistent_lsn, const struct pgsink_part *parts, size_t count,
@@ -313,10 +360,10 @@ static int abandon(struct pgsink *s, struct err *reterr)
         }
         if (empty_tables(s, reterr))
             return -1;
-    }
-    if (record_forget(s->conn, s->options.pipeline, false, reterr))
+    } else if (adopter_count(s->options.map) && take_back(s, reterr)) {
         return -1;
-    return session_commit(s, reterr);
+    }
+    return forget(s, reterr);
 }
 
 int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr)

@@ -7,6 +7,7 @@
 #include "cdc/base/arena.h"
 #include "cdc/base/lsn.h"
 #include "cdc/pg/pg.h"
+#include "sinks/postgres/adopt.h"
 #include "sinks/postgres/mirror.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/record.h"
@@ -171,6 +172,8 @@ int pipeline_forget(PGconn *conn, const char *pipeline, struct err *reterr)
     rc = pg_run(conn, SIDE, "forgetting the pipeline", "BEGIN", reterr);
     if (rc == 0)
         rc = mirror_forget(conn, pipeline, reterr);
+    if (rc == 0)
+        rc = adopt_forget(conn, pipeline, reterr);
     if (rc == 0)
         rc = record_forget(conn, pipeline, true, reterr);
     if (rc == 0)

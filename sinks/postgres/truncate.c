@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sinks/postgres/adopted.h"
 #include "sinks/postgres/derive.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/parts.h"
@@ -18,7 +19,7 @@ static bool can_tell(const struct rule *rule)
 }
 
 /* " WHERE legacy_id IS NOT NULL" */
-static void put_from_source(struct buf *sql, const struct target *target, const char *joining)
+static void put_from_source(const struct pgsink *s, struct buf *sql, const struct target *target, const char *joining)
 {
     const struct rule *rule = target->rule;
     const uint16_t *columns = rule->origin_count ? rule->origin : rule->locator;
@@ -26,6 +27,7 @@ static void put_from_source(struct buf *sql, const struct target *target, const 
 
     for (size_t i = 0; i < count; i++)
         buf_printf(sql, "%s%s IS NOT NULL", i ? " AND " : joining, target->columns[columns[i]]);
+    adopted_put_unmet(s, rule, " AND ", sql);
 }
 
 /* Rows that no rule owns hold some of them. */
@@ -51,7 +53,7 @@ static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_rem
         return 0;
     buf_init(&sql, (size_t)1 << 20);
     if (rule->on_delete == DELETE_ROW) {
-        put_from_source(&sql, target, " WHERE ");
+        put_from_source(s, &sql, target, " WHERE ");
         failed = park_rule_leaving(s, rule, session_text(&sql), reterr);
         buf_reset(&sql);
         park_settle(s);
@@ -66,7 +68,7 @@ static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_rem
     } else {
         buf_printf(&sql, "DELETE FROM %s", target->table);
     }
-    put_from_source(&sql, target, " WHERE ");
+    put_from_source(s, &sql, target, " WHERE ");
     failed = session_query(s, "carrying out a TRUNCATE", session_text(&sql), 0, NULL, &result, reterr);
     if (!failed && rule->on_delete == DELETE_ROW)
         *ret_removed = strtoll(PQcmdTuples(result), NULL, 10);
@@ -115,7 +117,7 @@ static int touch_rows(struct pgsink *s, const struct rule *rule, struct err *ret
         return 0;
     buf_init(&sql, (size_t)1 << 20);
     buf_puts(&sql, "true");
-    put_from_source(&sql, target, " AND ");
+    put_from_source(s, &sql, target, " AND ");
     failed = derive_touch_where(s, rule->to_schema, rule->to_table, session_text(&sql), 0, NULL, reterr);
     buf_done(&sql);
     return failed;
@@ -144,7 +146,7 @@ static int holds_rows(struct pgsink *s, struct target *target, bool *ret_holds, 
     buf_init(&sql, (size_t)1 << 20);
     buf_printf(&sql, "SELECT 1 FROM %s", target->table);
     if (can_tell(target->rule))
-        put_from_source(&sql, target, " WHERE ");
+        put_from_source(s, &sql, target, " WHERE ");
     buf_puts(&sql, " LIMIT 1");
     failed = session_query(s, "carrying out a TRUNCATE", session_text(&sql), 0, NULL, &result, reterr);
     buf_done(&sql);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/adopted.h"
 #include "sinks/postgres/derive.h"
 #include "sinks/postgres/image.h"
 #include "sinks/postgres/opening.h"
@@ -381,7 +382,8 @@ static int wake_piece(struct pgsink *s, const struct place *place, const char *i
     buf_init(&fresh, SESSION_ARRAY_MAX);
     buf_init(&old, SESSION_ARRAY_MAX);
     *ret_found = (size_t)PQntuples(result);
-    rc = read_entries(s, result, &woken, &fresh, &old, reterr) || fill_rows(s, &woken, reterr) ||
+    rc = read_entries(s, result, &woken, &fresh, &old, reterr) ||
+                 adopted_rows(s, woken.rows, woken.count, &s->park->arena, reterr) || fill_rows(s, &woken, reterr) ||
                  take_out(s, &fresh, &old, reterr)
              ? -1
              : 0;

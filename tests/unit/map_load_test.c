@@ -62,8 +62,6 @@ static void unbuilt_words_are_refused_where_they_stand(void **state)
         const char *yaml, *issue;
     } cases[] = {
         {JAWS, "m.yaml:5:47: derive[0].key.adopt: \"adopt\" is not supported yet in this version"},
-        {NS "rows: [{from: t, to: u, key: {id: {uuid: x, of: id}, adopt: legacy_id}}]",
-         "\"adopt\" is not supported yet"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct map_issues issues = {0};
