@@ -49,6 +49,7 @@ static void make_columns(struct map *map, struct rule *rule, const struct rule_s
             columns[i].parent_entity = from->entity;
         }
         columns[i].required = from->required == REQUIRED_YES;
+        columns[i].second_pass = from->second_pass;
         program->columns[i] = (struct program_column){
             .value = from->value, .direct = -1, .identity = -1, .reference = columns[i].parent_entity != NULL};
         program->key_count += from->key;

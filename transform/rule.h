@@ -43,7 +43,8 @@ struct rule_column {
     const char *parent_entity; /* not NULL: a rekeyed foreign key; the value is the parent's UUID */
     const struct rule *parent; /* the rule that owns that entity; NULL where a derivation does, or none is meant */
     const struct derivation *parent_derivation; /* the derivation that owns it; NULL where a rule does */
-    bool required; /* a missing parent quarantines the row; else the column becomes NULL, recorded */
+    bool required;    /* a missing parent quarantines the row; else the column becomes NULL, recorded */
+    bool second_pass; /* the order does not wait for the parent: it may be written after this row */
 };
 
 enum rule_delete {

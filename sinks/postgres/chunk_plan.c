@@ -140,6 +140,7 @@ enum in_chunk {
     IN_CHUNK_THERE, /* it will be there */
     IN_CHUNK_ASIDE, /* row mode will tell */
     IN_CHUNK_GONE,  /* it will not be there */
+    IN_CHUNK_LATER, /* it will be there when this row has been written */
 };
 
 static enum in_chunk reference_in_chunk(const struct pgsink *s, const struct net_entry *child, size_t column)
@@ -157,7 +158,7 @@ static enum in_chunk reference_in_chunk(const struct pgsink *s, const struct net
     if (entry->aside)
         return IN_CHUNK_ASIDE;
     if (entry->action == NET_INSERT || entry->action == NET_REPLACE)
-        return IN_CHUNK_THERE;
+        return child->row->rule->columns[column].second_pass ? IN_CHUNK_LATER : IN_CHUNK_THERE;
     if (entry->action == NET_UPDATE)
         return IN_CHUNK_UNKNOWN;
     /* what one rule leaves out another may write */
@@ -276,7 +277,7 @@ static void judge_answers(struct pgsink *s, const struct asking *asking, struct 
         if (entry->aside || entry->action == NET_PARKED || entry->row->values[asking->columns[i]].state != VALUE_TEXT)
             continue;
         in_chunk = reference_in_chunk(s, entry, asking->columns[i]);
-        if (!question->found || in_chunk == IN_CHUNK_ASIDE || in_chunk == IN_CHUNK_GONE)
+        if (!question->found || (in_chunk != IN_CHUNK_UNKNOWN && in_chunk != IN_CHUNK_THERE))
             miss(s, asking->entries[i], asking->columns[i], in_chunk, plan);
     }
 }

@@ -100,13 +100,13 @@ static bool any_moved(const struct pgsink *s, size_t r)
     return false;
 }
 
-/* " AND NOT EXISTS (SELECT FROM unnest(..) m WHERE m.l0 = t.id ..)" */
-static void put_not_moved(struct query *query, const struct pgsink *s, size_t r)
+/* "EXISTS (SELECT FROM unnest(..) m WHERE m.l0 = t.id ..)" */
+static void put_moved(struct query *query, const struct pgsink *s, size_t r)
 {
     const struct target *target = &s->rules[r].target;
     const struct rule *rule = target->rule;
 
-    buf_puts(&query->sql, " AND NOT EXISTS (SELECT FROM unnest(");
+    buf_puts(&query->sql, "EXISTS (SELECT FROM unnest(");
     for (size_t i = 0; i < rule->locator_count; i++) {
         buf_puts(&query->sql, i ? ", " : "");
         put_param(query, moved_array(query, s, r, i));
@@ -169,8 +169,10 @@ static void put_children(struct query *query, const struct leaving *leaving, con
     buf_printf(&query->sql, "::%s[])", target->types[reference->column]);
     put_living(query, s, reference);
     put_not_leaving(query, leaving, target);
-    if (leaving->in_chunk && s->net->rules[reference->rule].entry_count && any_moved(s, reference->rule))
-        put_not_moved(query, s, reference->rule);
+    if (leaving->in_chunk && s->net->rules[reference->rule].entry_count && any_moved(s, reference->rule)) {
+        buf_puts(&query->sql, " AND NOT ");
+        put_moved(query, s, reference->rule);
+    }
 }
 
 /* --- leaving --- */
@@ -404,6 +406,31 @@ static int leave_required(struct leaving *leaving, const struct reference *refer
     }
 }
 
+/* Rows that the net change deletes or moves do that behind the parent's delete where no order holds for them: they let
+ * go of it now, without a note, for it is they who say what will stand there. */
+static int release_moved(struct leaving *leaving, const struct reference *reference, const char *ids,
+                         struct err *reterr)
+{
+    struct pgsink *s = leaving->s;
+    const struct target *target = &s->rules[reference->rule].target;
+    const struct rule_column *own = &target->rule->columns[reference->column];
+    const char *column = target->columns[reference->column];
+    struct query query;
+    int rc;
+
+    if (!leaving->in_chunk || (!own->second_pass && own->parent != target->rule) ||
+        s->net->rules[reference->rule].entry_count == 0 || !any_moved(s, reference->rule))
+        return 0;
+    query_init(&query);
+    buf_printf(&query.sql, "UPDATE %s t SET %s = NULL WHERE t.%s = ANY (", target->table, column, column);
+    put_param(&query, ids);
+    buf_printf(&query.sql, "::%s[]) AND ", target->types[reference->column]);
+    put_moved(&query, s, reference->rule);
+    rc = run(s, "taking references back", &query, NULL, reterr);
+    query_done(&query);
+    return rc;
+}
+
 static int leave_optional(struct leaving *leaving, const struct reference *reference, const char *ids,
                           struct err *reterr)
 {
@@ -461,7 +488,8 @@ static int leave(struct leaving *leaving, size_t place, const char *ids, struct 
         if (reference->place != place || leaving->s->rules[reference->rule].target.rule == leaving->skipped)
             continue;
         rc = reference->required ? leave_required(leaving, reference, ids, reterr)
-                                 : leave_optional(leaving, reference, ids, reterr);
+             : release_moved(leaving, reference, ids, reterr) || leave_optional(leaving, reference, ids, reterr) ? -1
+                                                                                                                 : 0;
     }
     leaving->frame = frame.up;
     leaving->depth--;
