@@ -47,8 +47,6 @@ int map_read(const char *path, struct buf *text, struct err *reterr) MUST_CHECK;
 /* The same from memory; path is only used in messages. (The fuzz target's door.) */
 int map_load_memory(const char *path, const char *text, size_t len, struct map **ret_map, struct map_issues *issues,
                     struct err *reterr) MUST_CHECK;
-/* Refuses what the language knows and no sink carries out yet. -1 with issues likewise. */
-int map_refuse_unbuilt(const struct map *map, struct map_issues *issues, struct err *reterr) MUST_CHECK;
 void map_free(struct map *map); /* NULL is fine */
 /* Leaves rules and derivations out, as `skip: true` does: each named by its name or by its entity, with commas between.
  * After loading, before binding. ERR_CONFIG where nothing is called so. */

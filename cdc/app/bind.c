@@ -103,8 +103,7 @@ static int bind_new(struct engine *engine, struct binding *binding, struct map_i
         return -1;
     if (map_load_memory(engine->settings->mapping, buf_text(&engine->mapping), engine->mapping.len, &binding->map,
                         issues, reterr) != 0 ||
-        (engine->settings->skip && map_skip(binding->map, engine->settings->skip, issues, reterr) != 0) ||
-        map_refuse_unbuilt(binding->map, issues, reterr) != 0)
+        (engine->settings->skip && map_skip(binding->map, engine->settings->skip, issues, reterr) != 0))
         return -1;
     if (identify_source(engine, reterr) != 0 || read_catalogs(engine, binding, reterr) != 0)
         return -1;

@@ -71,7 +71,8 @@ static int refuse_rows(struct pgsink *s, struct err *reterr)
     }
     for (size_t i = 0; i < derive_count(s); i++) {
         const struct derivation *d = map_derivation(s->options.map, i);
-        if (!derive_table(s, i))
+        struct adopter adopter;
+        if (!derive_table(s, i) || adopter_of_table(s->options.map, d->to_schema, d->to_table, &adopter))
             continue;
         if (look_for_rows(s, derive_table(s, i), &empty, reterr))
             return -1;
@@ -173,14 +174,22 @@ static int record_rules(struct pgsink *s, struct err *reterr)
 /* Rows that were there before stand in some of them: what was inserted is looked for, children first. */
 static int take_back(struct pgsink *s, struct err *reterr)
 {
-    const int *order = map_rule_order(s->options.map);
+    size_t count;
+    const struct map_step *steps = map_steps(s->options.map, &count);
 
     if (session_run(s, "emptying the target's tables", "SET LOCAL enable_hashjoin = on; SET LOCAL enable_seqscan = on",
                     reterr))
         return -1;
-    for (size_t i = s->rule_count; i-- > 0;) {
-        const struct rule *rule = s->rules[order[i]].target.rule;
-        if (adopt_take_back(s, rule->to_schema, rule->to_table, reterr))
+    for (size_t i = count; i-- > 0;) {
+        const struct derivation *d = NULL;
+        const struct rule *rule = NULL;
+
+        if (steps[i].kind == STEP_RULE)
+            rule = s->rules[steps[i].index].target.rule;
+        else if (derive_table(s, (size_t)steps[i].index))
+            d = map_derivation(s->options.map, (size_t)steps[i].index);
+        if ((rule && adopt_take_back(s, rule->to_schema, rule->to_table, reterr)) ||
+            (d && adopt_take_back(s, d->to_schema, d->to_table, reterr)))
             return -1;
     }
     return 0;

@@ -12,11 +12,15 @@ CREATE TABLE office (id int PRIMARY KEY, name text NOT NULL, code text);
 CREATE TABLE person (id int PRIMARY KEY, office_id int, boss_id int, name text NOT NULL, active boolean NOT NULL DEFAULT true);
 CREATE TABLE membership (a int, b int, role text, PRIMARY KEY (a, b));
 CREATE TABLE tag (id int PRIMARY KEY, label text NOT NULL);
+CREATE TABLE chair (id int PRIMARY KEY, office_id int, side int);
+CREATE TABLE claim (id int PRIMARY KEY, chair_id int);
 CREATE TABLE badge (id int PRIMARY KEY, a int NOT NULL, b int NOT NULL, colour text);
 INSERT INTO office SELECT i, 'Office ' || i, 'c' || i FROM generate_series(1, 400) i;
 INSERT INTO person SELECT i, 1 + i % 400, nullif(i / 2, 0), 'Person ' || i, i % 10 <> 0 FROM generate_series(1, 3000) i;
 INSERT INTO membership SELECT 1 + i % 100, i, 'role ' || i FROM generate_series(1, 300) i;
 INSERT INTO tag SELECT i, 'tag ' || i FROM generate_series(1, 200) i;
+INSERT INTO chair SELECT i, i, i % 2 FROM generate_series(1, 200) i;
+INSERT INTO claim SELECT i, 50 + i % 151 FROM generate_series(1, 300) i;
 INSERT INTO badge SELECT i, i / 10, i % 10, 'colour ' || i FROM generate_series(1, 100) i;
 SQL
 target_script <<'SQL'
@@ -27,6 +31,9 @@ CREATE TABLE people (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), legacy_id in
 CREATE TABLE memberships (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), legacy_a int, legacy_b int, role text, note text);
 CREATE TABLE tags (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), label text NOT NULL, note text);
 CREATE TABLE badges (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), legacy_id int UNIQUE, a int, b int, colour text, note text);
+CREATE TABLE seats (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), legacy_id int, office_id uuid REFERENCES offices, side text, note text,
+    created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE claims (id uuid PRIMARY KEY, seat_id uuid NOT NULL REFERENCES seats);
 -- the application's own, of which the mapping knows nothing
 CREATE TABLE visits (id int PRIMARY KEY, office_id uuid NOT NULL REFERENCES offices ON DELETE CASCADE, note text);
 CREATE TABLE bills (id int PRIMARY KEY, office_id uuid REFERENCES offices ON DELETE SET NULL, payer_id uuid REFERENCES offices ON DELETE SET NULL);
@@ -52,12 +59,15 @@ CREATE TABLE tag_of AS SELECT substr(label, 5)::int AS legacy, id AS tag FROM ta
 -- two legacy keys claim one row; a row that is not there; no key
 INSERT INTO tag_of VALUES (7, (SELECT id FROM tags WHERE label = 'tag 5')), (15, gen_random_uuid()), (NULL, (SELECT id FROM tags WHERE label = 'tag 9')), (17, NULL);
 INSERT INTO badges (a, b, note) SELECT i / 10, i % 10, 'note ' || i FROM generate_series(2, 120, 2) i;
+INSERT INTO seats (legacy_id, side, note) SELECT i, 'old', 'note ' || i FROM generate_series(1, 240, 3) i;
+INSERT INTO seats (legacy_id, side, note, created_at) SELECT i, 'old', 'a double', now() + interval '1 hour' FROM generate_series(1, 30, 3) i;
 ALTER TABLE offices ALTER needed SET DEFAULT 'by default';
 -- as it was
 CREATE TABLE was_offices AS SELECT * FROM offices;
 CREATE TABLE was_people AS SELECT * FROM people;
 CREATE TABLE was_memberships AS SELECT * FROM memberships;
 CREATE TABLE was_tags AS SELECT * FROM tags;
+CREATE TABLE was_seats AS SELECT * FROM seats;
 CREATE TABLE was_badges AS SELECT * FROM badges;
 SQL
 mapping_write <<'YAML'
@@ -72,6 +82,14 @@ rows:
      columns: {label: label}}
   - {name: badges, from: badge, to: badges, key: {id: {uuid: badge, of: [a, b]}, adopt: [a, b]}, identity: legacy_id,
      columns: {legacy_id: id, a: a, b: b, colour: colour}}
+  - {name: claims, from: claim, to: claims, key: {id: {uuid: claim, of: id}}, columns: {seat_id: {uuid: seat, of: chair_id}}}
+mirrors: {chair: }
+derive:
+  - name: seats
+    to: seats
+    key: {id: {uuid: seat, of: chair_id}, adopt: legacy_id}
+    touched: {chair: select id as chair_id from touched}
+    query: select k.chair_id, k.chair_id as legacy_id, case c.side when 0 then 'left' else 'right' end as side, pgrekey.id('office', c.office_id) as office_id from keys k join pgrekey_mirror.chair c on c.id = k.chair_id
 YAML
 settings_write "snapshot:" "  workers: 2" "  range_rows: 1000" "batch:" "  max_rows: 200"
 check "init" pgrekey init --quiet
@@ -83,17 +101,22 @@ compare() {
         "SELECT p.id, p.name, o.id, b.id FROM person p JOIN office o ON o.id = p.office_id LEFT JOIN person b ON b.id = p.boss_id AND (b.active OR b.id % 3 = 0) WHERE p.active" \
         "SELECT p.legacy_id, p.name, o.legacy_id, b.legacy_id FROM people p JOIN offices o ON o.id = p.office_id LEFT JOIN people b ON b.id = p.boss_id"
     same_rows "$1: memberships" "SELECT a, b, role FROM membership" "SELECT legacy_a, legacy_b, role FROM memberships WHERE legacy_a <> 5000 AND legacy_b IS NOT NULL"
+    same_rows "$1: seats" "SELECT id, CASE side WHEN 0 THEN 'left' ELSE 'right' END, office_id FROM chair" \
+        "SELECT s.legacy_id, s.side, o.legacy_id FROM seats s JOIN offices o ON o.id = s.office_id"
+    same_rows "$1: claims" "SELECT count(*), sum(c.chair_id) FROM claim c JOIN chair h ON h.id = c.chair_id" \
+        "SELECT count(*), sum(s.legacy_id) FROM claims c JOIN seats s ON s.id = c.seat_id"
     same_rows "$1: badges" "SELECT id, a, b, colour FROM badge" "SELECT legacy_id, a, b, colour FROM badges WHERE legacy_id IS NOT NULL"
     same_rows "$1: tags" "SELECT label FROM tag" \
         "SELECT label FROM tags t WHERE NOT EXISTS (SELECT FROM pgrekey.adopted a WHERE a.entity = 'tag' AND a.id = t.id AND met = '{}')"
     local each
-    for each in office:offices person:people membership:memberships tag:tags badge:badges; do
+    for each in office:offices person:people membership:memberships tag:tags badge:badges claim:claims; do
         accounts "$1: account of ${each#*:}" "${each#*:}" "${each%:*}"
     done
     equals "$1: each row bears the id that SQL gives it" 0 "$(target_sql "
         SELECT (SELECT count(*) FROM offices WHERE id <> pgrekey.id('office', legacy_id))
             + (SELECT count(*) FROM people WHERE id <> pgrekey.id('person', legacy_id))
             + (SELECT count(*) FROM memberships WHERE id <> pgrekey.id('membership', legacy_a, legacy_b))
+            + (SELECT count(*) FROM seats WHERE id <> pgrekey.id('seat', legacy_id))
             + (SELECT count(*) FROM badges WHERE id <> pgrekey.id('badge', a, b))
             + (SELECT count(*) FROM tags WHERE id <> pgrekey.id('tag', substr(label, 5)))")"
 }
@@ -123,9 +146,9 @@ engine_start
 caught_up
 compare "snapshot"
 
-equals "doubles went into the oldest, each once" "memberships:2500 offices:10 tags:1" \
+equals "doubles went into the oldest, each once" "memberships:2500 offices:10 seats:10 tags:1" \
     "$(target_sql "SELECT string_agg(rule || ':' || n, ' ' ORDER BY rule) FROM (SELECT rule, count(*) AS n FROM pgrekey.audit WHERE action = 'adopt_merge' GROUP BY rule) x")"
-equals "each adoption is recorded once" "badges:60 memberships:2560 offices:250 people:1100 tags:63" \
+equals "each adoption is recorded once" "badges:60 memberships:2560 offices:250 people:1100 seats:80 tags:63" \
     "$(target_sql "SELECT string_agg(rule || ':' || rows, ' ' ORDER BY rule) FROM pgrekey.audit WHERE action = 'adopt'")"
 equals "what was left out is recorded" "adopt_missing:legacy key 15 claims adopt_shared:legacy key 7 claims" \
     "$(target_sql "SELECT string_agg(action || ':' || substring(detail from 'legacy key \d+ claims'), ' ' ORDER BY action) FROM pgrekey.audit WHERE rule = 'tags' AND action IN ('adopt_missing', 'adopt_shared')")"
@@ -133,6 +156,7 @@ equals "figures of each" "badges|60|0|0|0|0
 memberships|2560|2500|0|0|2
 offices|250|10|0|0|1
 people|1100|0|0|0|0
+seats|80|10|0|0|0
 tags|63|1|1|1|0" "$(target_sql "SELECT rule, adopted, merged, shared, missing, others FROM pgrekey.adoption ORDER BY rule")"
 equals "the oldest of doubles stayed" 5 \
     "$(target_sql "SELECT count(*) FROM offices o JOIN was_offices w USING (id) WHERE o.legacy_id IN (20, 40, 60, 80, 100) AND w.first_name IS NOT NULL")"
@@ -149,6 +173,7 @@ kept() {
     equals "$1: the application's columns are as they were" 0 "$(target_sql "
         SELECT (SELECT count(*) FROM offices n JOIN was_offices w USING (id) WHERE (n.colour, n.needed, n.created_at) IS DISTINCT FROM (w.colour, w.needed, w.created_at) AND n.legacy_id <> 430)
             + (SELECT count(*) FROM people n JOIN was_people w USING (id) WHERE n.mood IS DISTINCT FROM w.mood)
+            + (SELECT count(*) FROM seats n JOIN was_seats w USING (id) WHERE n.note IS DISTINCT FROM w.note)
             + (SELECT count(*) FROM badges n JOIN was_badges w USING (id) WHERE n.note IS DISTINCT FROM w.note AND (n.a, n.b) <> (1, 2))
             + (SELECT count(*) FROM memberships n JOIN was_memberships w USING (id) WHERE n.note IS DISTINCT FROM w.note)
             + (SELECT count(*) FROM tags n JOIN was_tags w USING (id) WHERE n.note IS DISTINCT FROM w.note)")"
@@ -185,6 +210,9 @@ INSERT INTO membership VALUES (900, 901, 'new');
 UPDATE membership SET role = 'changed' WHERE b % 4 = 0;
 UPDATE tag SET label = label WHERE id % 2 = 0;
 DELETE FROM tag WHERE id IN (1, 2, 5);
+UPDATE chair SET side = 1 - side, office_id = office_id - 1 WHERE id % 6 = 1 AND id > 1;
+DELETE FROM chair WHERE id IN (4, 5);
+INSERT INTO chair SELECT i, i, 1 FROM generate_series(201, 208) i;
 UPDATE badge SET colour = 'changed' WHERE id % 3 = 0;
 DELETE FROM badge WHERE id IN (10, 11, 12);
 INSERT INTO badge SELECT i, i / 10, i % 10, 'late ' || i FROM generate_series(101, 110) i;
@@ -225,14 +253,18 @@ engine_stop
 
 ids() { target_sql "SELECT md5(string_agg(id::text, ',' ORDER BY id)) FROM (SELECT id FROM offices UNION ALL SELECT id FROM people UNION ALL SELECT id FROM memberships) x"; }
 before=$(ids)
+target_sql "TRUNCATE claims" # its rows bear computed ids: it does not adopt
 pgrekey drop --yes --quiet
+pgrekey init --quiet
 equals "drop forgets what was adopted" 0 "$(target_sql "SELECT (SELECT count(*) FROM pgrekey.adopted) + (SELECT count(*) FROM pgrekey.adoption)")"
 engine_start
 caught_up
 equals "a new beginning finds every row under its id" "$before" "$(ids)"
 compare "begun anew"
 engine_stop
+target_sql "TRUNCATE claims"
 pgrekey drop --yes --quiet
+pgrekey init --quiet
 
 # --- a snapshot that is given up takes back what it inserted, and nothing else
 

@@ -54,30 +54,6 @@ static struct map *load_good(const char *yaml)
     return map;
 }
 
-/* What can be read but not run. */
-static void unbuilt_words_are_refused_where_they_stand(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *yaml, *issue;
-    } cases[] = {
-        {JAWS, "m.yaml:5:47: derive[0].key.adopt: \"adopt\" is not supported yet in this version"},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        struct map_issues issues = {0};
-        struct err err = {0};
-        struct map *map = load_good(cases[i].yaml);
-        assert_int_equal(map_refuse_unbuilt(map, &issues, &err), -1);
-        assert_int_equal(err.class, ERR_CONFIG);
-        char *text = print_issues(&issues);
-        if (!strstr(text, cases[i].issue))
-            fail_msg("case %zu: %s", i, text);
-        free(text);
-        map_issues_free(&issues);
-        map_free(map);
-    }
-}
-
 static const char *const good[] = {
     "mirrors: {dispatch_jaw: , auth_group: {}}",
     "mirrors:\n  legacy.dispatch_jaw: {columns: [id, side], index: [side, [id, side]], where: side > 0, name: jaw,\n"
@@ -419,7 +395,6 @@ int main(void)
         cmocka_unit_test(marks_and_use_are_known_by_name),
         cmocka_unit_test(fingerprint_follows_the_meaning),
         cmocka_unit_test(fingerprint_follows_mirrors_and_views),
-        cmocka_unit_test(unbuilt_words_are_refused_where_they_stand),
         cmocka_unit_test(fingerprint_holds_params_by_value),
         cmocka_unit_test(a_missing_file_is_one_clear_error),
     };
