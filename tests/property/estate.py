@@ -9,22 +9,27 @@ stand on the target.
 """
 
 import json
+import os
+
+import derive
+from names import NAMESPACE, quoted, uuid_sql
 
 CAPABILITIES = {
-    "parking": False,  # parents that go, or come late, under living children; optional and self references filled later
+    "parking": True,  # parents that go, or come late, under living children; optional and self references filled later
     "mirrors": True,
+    "derive": False,
     "ranges": True,  # a table that a snapshot reads in several ranges
     "truncate": True,
     "unique": True,  # unique values that only the target insists on
     "nonfinite": True,
 }
 
-NAMESPACE = "6f8b1c9e-52a3-4d0e-9d59-3a4f0c6b7e21"
+# For one run, to try a word: PGREKEY_WITH=derive,parking
+for word in os.environ.get("PGREKEY_WITH", "").split(","):
+    if word:
+        CAPABILITIES[word] = True
+
 NAMES = ["office", "person", "Order", "item", "Größe", "tag", "visit", "log", "my note", "plan"]
-
-
-def quoted(name):
-    return '"%s"' % name.replace('"', '""')
 
 
 class Column:
@@ -94,6 +99,7 @@ class Value:
         self.ref = more.get("ref")  # the parent rule
         self.required = more.get("required", False)
         self.foreign_key = more.get("foreign_key")
+        self.indexed = True
 
 
 class Rule:
@@ -139,10 +145,17 @@ class Mirror(Rule):
     def __init__(self, table, name, columns, index, when):
         super().__init__("%s->pgrekey_mirror.%s" % (table.name, name), table, "pgrekey_mirror." + quoted(name))
         self.mirror, self.index, self.when, self.chosen = name, index, when, columns
-        value = lambda c, key: Value(quoted(c.name), c.type, "", quoted(c.name), notnull=key,
-                                     unmarked=c if c.kind == "float" and c.null else False)
-        self.key = [value(c, True) for c in table.key]
-        self.values = [value(c, False) for c in columns or table.all() if c not in table.key]
+        self.key = [self.value(c, True) for c in table.key]
+        self.values = [self.value(c, False) for c in columns or table.all() if c not in table.key]
+
+    @staticmethod
+    def value(c, key):
+        return Value(quoted(c.name), c.type, "", quoted(c.name), notnull=key,
+                     unmarked=c if c.kind == "float" and c.null else False)
+
+    def widen(self):
+        self.chosen = self.when = None
+        self.values = [self.value(c, False) for c in self.table.all() if c not in self.table.key]
 
     def yaml(self):
         words = []
@@ -159,21 +172,12 @@ class Mirror(Rule):
         return "  %s: {%s}" % (json.dumps(self.table.name, ensure_ascii=False), ", ".join(words))
 
 
-def uuid_sql(entity, columns):
-    """SQL for the identity of a legacy key."""
-    if len(columns) == 1:
-        key = "%s::text" % columns[0]
-    else:
-        key = " || '|' || ".join("replace(replace(%s::text, '\\', '\\\\'), '|', '\\|')" % c for c in columns)
-    return "uuid_generate_v5('%s', '%s:' || %s)" % (NAMESPACE, entity, key)
-
-
 class Estate:
     def __init__(self, rng):
         self.rng = rng
         self.span = rng.choice([25, 40, 60])  # keys are drawn from so many
         self.tables, self.rules = [], []
-        self.nonfinite = {}
+        self.nonfinite, self.derivations = {}, []
         self.make_tables()
         self.make_rules()
 
@@ -232,6 +236,12 @@ class Estate:
             for table in self.tables:
                 if self.chance(0.35):
                     self.make_mirror(table)
+        if CAPABILITIES["derive"]:
+            maker = derive.Maker(self)
+            maker.make()
+            self.derivations = maker.made
+            for d in self.derivations:
+                self.refer_to(d)
         for table in self.tables:
             # All rules of a table agree, for one that pauses is enough to pause.
             if CAPABILITIES["truncate"] and self.chance(0.6):
@@ -249,15 +259,17 @@ class Estate:
                     if value.unmarked and value.unmarked.name in marked:
                         value.unmarked = False
 
-    def make_mirror(self, table):
+    def make_mirror(self, table, whole=False):
+        """whole: of all rows and columns, for a derivation that reads it."""
         others = [c for c in table.all() if c not in table.key]
-        columns = self.rng.sample(others, self.rng.randint(1, len(others))) if self.chance(0.6) else None
+        columns = self.rng.sample(others, self.rng.randint(1, len(others))) if self.chance(0.6) and not whole else None
         there = table.key + (columns or others)
         index = [c for c in there if c.kind != "long" and self.chance(0.2)]
-        name = table.name if self.chance(0.8) else "m%d" % len(self.rules)
-        mirror = Mirror(table, name, columns, index, self.condition(table) if self.chance(0.3) else None)
+        name = table.name if self.chance(0.8) and not table.mirrors else "m%d" % len(self.rules)
+        mirror = Mirror(table, name, columns, index, self.condition(table) if self.chance(0.3) and not whole else None)
         table.mirrors.append(mirror)
         self.rules.append(mirror)
+        return mirror
 
     def make_rule(self, table, n):
         index = len(self.rules)
@@ -327,6 +339,22 @@ class Estate:
         value.yaml = value.yaml[:-1] + ", required: %s}" % ("true" if required else "false")
         value.notnull = required and self.chance(0.5)
         rule.values.append(value)
+
+    def refer_to(self, derivation):
+        """Rules whose rows refer to derived ones: those of its own table, and of tables that refer to that."""
+        for rule in self.rules:
+            if not derivation.source or isinstance(rule, Mirror) or not self.chance(0.4):
+                continue
+            choices = [table_ref.columns for table_ref in rule.table.refs if table_ref.table is derivation.source]
+            choices += [rule.table.key] if rule.table is derivation.source else []
+            if choices:
+                columns = [c.name for c in self.rng.choice(choices)]
+                of = json.dumps(columns[0] if len(columns) == 1 else columns, ensure_ascii=False)
+                required = self.chance(0.5)
+                rule.values.append(Value(
+                    "of_%s" % derivation.to, "uuid", "{uuid: %s, of: %s, required: %s}" % (derivation.entity, of, json.dumps(required)),
+                    uuid_sql(derivation.entity, [quoted(c) for c in columns]), ref=derivation, required=required,
+                    foreign_key=self.rng.choice([None, "", "DEFERRABLE INITIALLY DEFERRED"])))
 
     def column(self, rule, name, c, solid):
         """solid: nothing here may fail, for others refer to these rows."""
@@ -424,7 +452,7 @@ class Estate:
         return "".join(t.ddl() for t in self.tables)
 
     def target_ddl(self):
-        text = ""
+        text = "".join(d.ddl() for d in self.derivations if not d.owner)
         for rule in self.rules:
             if isinstance(rule, Mirror):
                 continue
@@ -439,7 +467,9 @@ class Estate:
                 if v.ref and v.foreign_key is not None:
                     lines.append("    FOREIGN KEY (%s) REFERENCES %s %s" % (v.name, v.ref.to, v.foreign_key))
             text += "CREATE TABLE %s (\n%s\n);\n" % (rule.to, ",\n".join(lines))
-        return text
+            text += "".join("CREATE INDEX ON %s (%s);\n" % (rule.to, v.name) for v in rule.values if v.ref and v.indexed)
+        text += "".join(d.ddl() for d in self.derivations if d.owner)
+        return text + "".join(d.foreign_keys() for d in self.derivations)
 
     def mapping(self):
         """The order in the file is not the order of the tables: that is found."""
@@ -450,4 +480,6 @@ class Estate:
             text += "nonfinite: %s\n" % json.dumps(marked, ensure_ascii=False)
         text += "rows:\n%s\n" % "\n".join(r.yaml() for r in rules if not isinstance(r, Mirror))
         mirrors = [r.yaml() for r in rules if isinstance(r, Mirror)]
-        return text + ("mirrors:\n%s\n" % "\n".join(mirrors) if mirrors else "")
+        text += "mirrors:\n%s\n" % "\n".join(mirrors) if mirrors else ""
+        derived = [d.yaml() for d in self.rng.sample(self.derivations, len(self.derivations))]
+        return text + ("derive:\n%s\n" % "\n".join(derived) if derived else "")

@@ -5,6 +5,7 @@
     every target row                       is such a row; or the last good version of one in quarantine; or kept or
                                            marked by `delete`
     each rule's counters                   mapped + quarantined + excluded = source, each of the three by itself
+    derivations                            likewise, by SQL of ours over their inputs as they stand
     a and b                                the same, cell by cell, but for what is said above, `once`, and non-finite
                                            values of columns that are not marked
 
@@ -13,7 +14,7 @@ An exception is computed from pgrekey.quarantine and the target itself; none is 
 
 import json
 
-from estate import quoted
+from names import quoted
 
 FAILED_DELETE = "D"
 
@@ -26,9 +27,12 @@ class Side:
         self.rows = {}  # target table -> {key tuple: {column: text}}
         self.entries = {}  # rule -> {source key tuple: entry}
         self.counters = {}
+        self.tables = {}  # the same rows by their table
+        self.derived = {}  # derivation -> {key tuple on the target: {column: text}}
+        self.yielded = {}  # derivation -> what its inputs yield on this side, by SQL of ours
 
     def has(self, table, key):
-        return key in self.rows.get(table, {})
+        return key in self.rows.get(table, ()) or key in self.tables.get(table, ())
 
 
 def as_json(tag, columns, source):
@@ -52,7 +56,9 @@ def side_query(estate):
     out.append(as_json("entry", entry, "pgrekey.quarantine") + " WHERE status <> 'resolved'")
     counter = [(n, n) for n in ("rule", "mapped", "quarantined", "excluded", "failed_deletes", "source_table", "target_table")]
     out.append(as_json("counter", counter, "pgrekey.counter"))
-    return ";\n".join(out) + ";\n"
+    for d in estate.derivations:
+        out += [d.rows_sql(), d.expected_sql()]
+    return "SET search_path = pgrekey_mirror, public;\n" + ";\n".join(out) + ";\n"
 
 
 def read_side(name, estate, rows):
@@ -61,12 +67,22 @@ def read_side(name, estate, rows):
     for rule in estate.rules:
         side.rows.setdefault(rule.to, {})
         side.entries[rule.name] = {}
+    derived = {d.name: [k[0] for k in d.key] for d in estate.derivations}
+    for d in estate.derivations:
+        side.entries[d.name], side.derived[d.name], side.yielded[d.name] = {}, {}, []
+        side.tables[d.to] = side.derived[d.name]
     for line in rows:
         tag, row = parse(line)
         if tag == "entry":
-            side.entries.setdefault(row["rule"], {})[tuple(json.loads(row["key"]))] = row
+            key = json.loads(row["key"])
+            place = isinstance(key, dict)  # a row whose source key the target does not tell, by its place there
+            side.entries.setdefault(row["rule"], {})[("target", *key["target"]) if place else tuple(key)] = row
         elif tag == "counter":
             side.counters[row["rule"]] = row
+        elif tag[0] == "!":
+            side.derived[tag[1:]][tuple(row[k] for k in derived[tag[1:]])] = row
+        elif tag[0] == "~":
+            side.yielded[tag[1:]].append(row)
         else:
             side.rows[tag[1:]][tuple(row[k] for k in keys[tag[1:]])] = row
     return side
@@ -123,6 +139,21 @@ class Judge:
         self.b = read_side("b", estate, b_rows)
         self.findings = []
         self.compared = 0
+        for side in (self.a, self.b):
+            for rule in estate.rules:
+                self.name_entries(side, rule)
+
+    def name_entries(self, side, rule):
+        """Entries that are known by their place on the target get their source row's key, where the source has it."""
+        names = [rule.identity] if rule.identity else [v.name for v in rule.key]
+        rows = {("target", *(row[n] for n in names)): key for key, row in self.expected[rule.name].rows.items()}
+        for key in [k for k in side.entries[rule.name] if k[0] == "target"]:
+            if key not in rows:
+                continue
+            entry = side.entries[rule.name].pop(key)
+            if rows[key] in side.entries[rule.name]:
+                self.finding(side.name, rule, rows[key], "stands in quarantine twice")
+            side.entries[rule.name][rows[key]] = entry
 
     def finding(self, side, rule, key, text):
         self.findings.append("%s: %s -> %s: key %s: %s" % (side, rule.name, rule.to, json.dumps(key, ensure_ascii=False), text))
@@ -133,6 +164,8 @@ class Judge:
                 self.judge_source(side, rule)
                 self.judge_target(side, rule)
                 self.judge_counters(side, rule)
+            for d in self.estate.derivations:
+                self.judge_derivation(side, d)
         for rule in self.estate.rules:
             self.judge_both(rule)
         return self.findings
@@ -158,7 +191,7 @@ class Judge:
         if row["bad"] == "true":
             return "its own value"
         for v in rule.columns():
-            if v.ref and v.required and (row[v.name] is None or not side.has(v.ref.table.rules[0].to, (row[v.name],))):
+            if v.ref and v.required and (row[v.name] is None or not side.has(v.ref.to, (row[v.name],))):
                 return "no parent"
             if v.notnull and row[v.name] is None and not v.ref:
                 return "null"
@@ -186,10 +219,10 @@ class Judge:
 
     def cell_is(self, side, v, found, expected):
         if v.once or found == expected:
-            return not (v.ref and found is not None and not v.once) or side.has(v.ref.table.rules[0].to, (found,))
+            return not (v.ref and found is not None and not v.once) or side.has(v.ref.to, (found,))
         if v.unmarked and found is None and expected in ("NaN", "Infinity", "-Infinity"):
             return True
-        return bool(v.ref and not v.required and found is None and not side.has(v.ref.table.rules[0].to, (expected,)))
+        return bool(v.ref and not v.required and found is None and not side.has(v.ref.to, (expected,)))
 
     def judge_target(self, side, rule):
         """Rows that the source does not have. A table that several rules write is looked at once."""
@@ -219,18 +252,70 @@ class Judge:
         return tuple(row[n] for n in names) in side.entries[rule.name]
 
     def judge_counters(self, side, rule):
-        expected, counter = self.expected[rule.name], side.counters.get(rule.name)
-        if not counter:
-            self.finding(side.name, rule, [], "has no counter")
-            return
+        expected = self.expected[rule.name]
         open_entries = [e for e in side.entries[rule.name].values() if e["op"] != FAILED_DELETE]
-        want = {"excluded": expected.total - len(expected.rows), "quarantined": len(open_entries),
-                "mapped": len(expected.rows) - len(open_entries),
-                "failed_deletes": len(side.entries[rule.name]) - len(open_entries)}
+        self.judge_counter(side, rule, {
+            "excluded": expected.total - len(expected.rows), "quarantined": len(open_entries),
+            "mapped": len(expected.rows) - len(open_entries),
+            "failed_deletes": len(side.entries[rule.name]) - len(open_entries)}, expected.total)
+
+    def judge_counter(self, side, rule, want, total):
+        counter = side.counters.get(rule.name)
+        if not counter:
+            if total:
+                self.finding(side.name, rule, [], "has no counter")
+            return
         for name, number in want.items():
             if int(counter[name]) != number:
-                self.finding(side.name, rule, [], "counter %s is %s, should be %d (source %d rows)" % (
-                    name, counter[name], number, expected.total))
+                self.finding(side.name, rule, [], "counter %s is %s, should be %d (of %d)" % (name, counter[name], number, total))
+
+    # --- derivations
+
+    def judge_derivation(self, side, d):
+        """Against what SQL of ours makes of its inputs as they stand there; they have been judged themselves."""
+        keys, targets = set(), set()
+        entries = {k: e for k, e in side.entries[d.name].items() if e["op"] != FAILED_DELETE}
+        for row in side.yielded[d.name]:
+            key = tuple(row["key %d" % i] for i in range(len(d.key_names())))
+            target = tuple(row[k[0]] for k in d.key)
+            keys.add(key)
+            targets.add(target)
+            orphan = any(not side.has(parent.to, (row[column],)) for column, parent in d.parents)
+            self.judge_derived(side, d, key, row, side.derived[d.name].get(target), entries.get(key), orphan)
+        for key in entries:
+            if key not in keys:
+                self.finding(side.name, d, key, "stands in quarantine, but its inputs yield no such row")
+        for target, row in side.derived[d.name].items():
+            if target not in targets and not self.may_stay(side, d, row):
+                self.finding(side.name, d, target, "stands on the target, but its inputs yield no such row")
+        self.judge_counter(side, d, {"mapped": len(keys) - len(entries), "quarantined": len(entries), "excluded": 0,
+                                     "failed_deletes": len(side.entries[d.name]) - len(entries)}, len(keys))
+
+    def judge_derived(self, side, d, key, row, there, entry, orphan):
+        rejected = row["rejected"] == "true"
+        if entry:
+            category = "ambiguous_value" if rejected else "orphan_reference" if orphan else None
+            if category != entry["category"]:
+                self.finding(side.name, d, key, "stands in quarantine without a visible reason (%s %s)" % (
+                    entry["category"], entry["sqlstate"]))
+        elif rejected or orphan:
+            self.finding(side.name, d, key, "cannot stand, but is not in quarantine")
+        elif there is None:
+            if not d.owner or side.has(d.to, (row[d.key[0][0]],)):
+                self.finding(side.name, d, key, "is missing")
+        else:
+            for name, _ in d.columns:
+                self.compared += 1
+                if name not in d.once and there[name] != row[name]:
+                    self.finding(side.name, d, key, "%s is %s, by its inputs %s" % (name, short(there[name]), short(row[name])))
+
+    def may_stay(self, side, d, row):
+        """Of a key that yields no row."""
+        if d.owner:  # the owner's row stands; it was set, or never written
+            return all(row[n] in (None, str(v)) for n, v in d.set.items())
+        if side is self.b:
+            return False
+        return d.gone == "keep" or (d.gone == "set" and all(row[n] == str(v) for n, v in d.set.items()))
 
     # --- the two sides
 
@@ -252,7 +337,7 @@ class Judge:
 
     def differs_rightly(self, v, parent):
         """An optional parent that stands on one side alone (kept, marked, or in quarantine on the other)."""
-        table = v.ref.table.rules[0].to
+        table = v.ref.to
         return self.a.has(table, (parent,)) != self.b.has(table, (parent,))
 
 

@@ -8,7 +8,8 @@ import time
 
 from servers import environment
 
-CAUGHT_UP_S = 60
+CAUGHT_UP_S = 180  # thousands of rows that fail one by one, on a machine that does other things besides
+STOP_S = 120
 HEADLESS = {0: "done", 3: "a server was away"}  # exit codes after which an engine is started again
 
 
@@ -48,6 +49,10 @@ class Engine:
         time.sleep(0.1)
         self.start()
 
+    def state(self):
+        code = self.process.poll()
+        return "runs" if code is None else "ended with exit code %d" % code
+
     def kill(self):
         if self.process and self.process.poll() is None:
             self.process.kill()
@@ -58,10 +63,10 @@ class Engine:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
-                code = self.process.wait(30)
+                code = self.process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 self.kill()
-                raise Trouble("the engine did not end within 30 s of SIGTERM") from None
+                raise Trouble("the engine did not end within %d s of SIGTERM" % STOP_S) from None
             if code not in HEADLESS and code != -signal.SIGTERM:  # it came before the engine had its handler
                 raise Trouble("stopped, the engine ended with exit code %d" % code)
         self.process = None
@@ -215,7 +220,7 @@ class Run:
                 return
             code = self.engine.command("quarantine", "retry", "--all", "--wait", "5min", timeout=330)
             if code not in (0, 6):
-                raise Trouble("quarantine retry ended with exit code %d" % code)
+                raise Trouble("quarantine retry ended with exit code %d (the engine: %s)" % (code, self.engine.state()))
             after = self.standing()
             if after == before:
                 return

@@ -3,10 +3,12 @@
 
 
 def one_row(rule):
-    """Some row of a rule that does not stand in quarantine."""
+    """Some row of a rule that does not stand in quarantine, under its key or by its place."""
+    place = rule.identity or rule.key[0].name
     key = rule.identity or ("legacy0" if any(v.name == "legacy0" for v in rule.values) else rule.key[0].name)
     return ("ctid = (SELECT ctid FROM %s WHERE NOT EXISTS (SELECT FROM pgrekey.quarantine q WHERE q.status <> 'resolved' "
-            "AND q.rule = '%s' AND q.key::jsonb->>0 = %s.%s::text) ORDER BY ctid LIMIT 1)" % (rule.to, rule.name, rule.to, key))
+            "AND q.rule = '%s' AND (q.key::jsonb->>0 = %s.%s::text OR q.key::jsonb->'target'->>0 = %s.%s::text)) ORDER BY ctid LIMIT 1)" % (
+                rule.to, rule.name, rule.to, key, rule.to, place))
 
 
 def spoils(estate):
@@ -16,12 +18,14 @@ def spoils(estate):
         if rule.delete == "row":
             yield rule, "a row is lost", quiet + "DELETE FROM %s WHERE %s;\n" % (rule.to, one_row(rule))
         for v in rule.values:
+            if rule.delete != "row":  # the row may be one that was kept
+                break
             if not (v.once or v.ref or v.unique or v.check or v.bad) and v.type == "text" and v.name.startswith("c"):
                 yield rule, "%s differs" % v.name, quiet + "UPDATE %s SET %s = coalesce(%s, '') || '.' WHERE %s;\n" % (
                     rule.to, v.name, v.name, one_row(rule))
                 break
         for v in rule.values:
-            if v.ref and not v.notnull:
+            if v.ref and not v.notnull and rule.delete == "row":
                 yield rule, "%s is lost" % v.name, quiet + (
                     "UPDATE %s SET %s = NULL WHERE %s;\n" % (rule.to, v.name, one_row(rule) + " AND %s IS NOT NULL" % v.name))
                 break
@@ -29,6 +33,17 @@ def spoils(estate):
             yield rule, "counter %s is off by one" % name, (
                 "UPDATE pgrekey.counter SET %s = %s + 1 WHERE rule = '%s';\n" % (name, name, rule.name))
         yield rule, "an entry is lost", "DELETE FROM pgrekey.quarantine WHERE status <> 'resolved' AND rule = '%s';\n" % rule.name
+    for d in estate.derivations:
+        rows = "ctid = (SELECT ctid FROM %s ORDER BY ctid LIMIT 1)" % d.to
+        name = d.columns[-1][0]
+        if d.gone == "delete":
+            yield d, "a row is lost", "SET session_replication_role = replica;\nDELETE FROM %s WHERE %s;\n" % (d.to, rows)
+            if name not in d.once and not d.reject:
+                yield d, "%s is lost" % name, "UPDATE %s SET %s = NULL WHERE %s;\n" % (
+                    d.to, name, rows[:-1].replace(" ORDER", " WHERE %s IS NOT NULL ORDER" % name) + ")")
+        for counter in ("mapped", "quarantined"):
+            yield d, "counter %s is off by one" % counter, (
+                "UPDATE pgrekey.counter SET %s = %s + 1 WHERE rule = '%s';\n" % (counter, counter, d.name))
 
 
 def self_test(run, judge):

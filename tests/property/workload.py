@@ -5,7 +5,8 @@ the script alone decides what happens. Whatever the source's own constraints ref
 altogether; both are part of the test.
 """
 
-from estate import CAPABILITIES, quoted
+from estate import CAPABILITIES
+from names import quoted
 
 JSON = ["{}", '{"a": 1}', '[1, 2, {"b": "ü"}]', '"x"', "12.50", "null", '{"long": "%s"}' % ("y" * 50)]
 TEXTS = ["", " ", "a", "Ab c", "  pad ", "it''s", "Größe", "back\\slash", "q\"uote", "longer than eight", "tab\there", "a|b"]
@@ -262,7 +263,7 @@ class Workload:
         for c in missing:
             columns.append(c)
             values.append("'m' || g")
-        return self.guarded(["INSERT INTO %s (%s) SELECT %s FROM generate_series(10001, 13500) g" % (
+        return self.guarded(["INSERT INTO %s (%s) SELECT %s FROM generate_series(10001, 12500) g" % (
             table.sql(), ", ".join(quoted(c.name) for c in columns), ", ".join(values))])
 
     def script(self, transactions, seconds):
