@@ -170,6 +170,8 @@ static int heartbeat(struct engine *engine, int64_t now, int64_t *last_us, uint6
     return pgsink_heartbeat(engine->sink, &beat, reterr);
 }
 
+/* A session that ends because it has passed a point leaves the record behind that point, or the next one would end for
+ * the same reason. */
 static int applier_loop(struct engine *engine, struct err *reterr)
 {
     struct handover *handover = &engine->handover;
@@ -187,7 +189,7 @@ static int applier_loop(struct engine *engine, struct err *reterr)
             all_durable = false;
         }
         if (stop)
-            return 0;
+            return engine->begin_again ? advance_when_idle(engine, &(int64_t){0}, reterr) : 0;
         if (open) { /* nothing may come between the pieces of one transaction */
             next_tick = now + TICK_IDLE_US;
             continue;
