@@ -170,6 +170,7 @@ void engine_sink_options(struct engine *engine, struct pgsink_options *ret_optio
         .breaker_window = (int)settings->breaker_window,
         .breaker_percent = (int)settings->breaker_percent,
         .retry_limit = (int)settings->quarantine_retries,
+        .fast_load = settings->snapshot_fast_load,
         .retry_backoff_s = (int)settings->quarantine_backoff_s,
     };
 }

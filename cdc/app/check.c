@@ -146,6 +146,7 @@ int cmd_check(const struct cli *cli)
         check_target(&check);
         check_target_tables(&check);
         check_mirrors(&check);
+        check_fast_load(&check);
     }
     if (check.source)
         check_slot(&check);

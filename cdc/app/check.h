@@ -5,6 +5,7 @@
  *     check_target.c  the target: what it is, the engine's schema, privileges, what would get in the way of writes
  *     check_derive.c  the mapping's SQL, judged by the target; check_sql.c asks, check_plan.c reads plans
  *     check_mirror.c  the side schema of the mirrors
+ *     check_fast_load.c  what a fast load will not touch
  *     check_slot.c    the slot, the recorded position, and whether the two fit
  *     check_deep.c    what only reading whole tables tells
  *
@@ -41,6 +42,7 @@ void check_source_tables(struct check *check);
 void check_target(struct check *check);
 void check_target_tables(struct check *check);
 void check_mirrors(struct check *check);
+void check_fast_load(struct check *check);
 void check_slot(struct check *check);
 void check_deep(struct check *check);
 

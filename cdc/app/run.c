@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cdc/app/engine.h"
+#include "cdc/app/fast_load.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
 #include "cdc/base/lsn.h"
@@ -303,6 +304,17 @@ static int tell_steps(struct engine *engine, struct err *reterr)
     return 0;
 }
 
+/* One that found foreign keys taken off by a dead run's fast load has been bound without them. */
+static int take_snapshot(struct run *run, const struct pgsink_position *position, struct err *reterr)
+{
+    if (snapshot_take(run->engine, position, reterr) != 0)
+        return -1;
+    if (!pgsink_fast_load(run->engine->sink)->bound_without)
+        return 0;
+    run->rebind = true;
+    return err_set(reterr, ERR_RETRY, "the mapping is compared with the catalogues anew");
+}
+
 static int open_sink(struct run *run, struct err *reterr)
 {
     struct engine *engine = run->engine;
@@ -312,10 +324,11 @@ static int open_sink(struct run *run, struct err *reterr)
     if (pgsink_open(&options, &engine->sink, &position, reterr) != 0)
         return -1;
     run->connected = true;
+    fast_load_log(engine, &(struct pgsink_fast_load){0});
     if (tell_steps(engine, reterr) != 0)
         return -1;
     if (position.state != PIPELINE_STREAMING)
-        return snapshot_take(engine, &position, reterr);
+        return take_snapshot(run, &position, reterr);
     engine->resume_lsn = position.lsn;
     engine->paused = position.paused;
     if (snapshot_rejoin(engine, reterr) != 0)

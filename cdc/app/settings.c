@@ -65,6 +65,9 @@ static const struct setting table[] = {
      "How many connections copy the snapshot side by side, on each server."},
     {"snapshot.range_rows", SETTING_COUNT, AT(snapshot_range_rows), 1000, INT64_C(1000000000), "500000", NULL, NULL,
      "Tables are copied in ranges of about this many rows."},
+    {"snapshot.fast_load", SETTING_BOOL, AT(snapshot_fast_load), 0, 1, "false", NULL, NULL,
+     "Take indexes and foreign keys off empty target tables and build them again behind the load. For tables that "
+     "the engine's role owns."},
 
     {"target.dsn", SETTING_TEXT, AT(target_dsn), 0, 0, NULL, NULL,
      "host=target.example port=5432 dbname=postgres user=pgrekey sslmode=require",

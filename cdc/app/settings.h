@@ -25,6 +25,7 @@ struct settings {
     int64_t source_catalog_interval_ms; /* source.catalog_interval: the timed look at the catalogue */
     int64_t snapshot_workers;           /* snapshot.workers */
     int64_t snapshot_range_rows;        /* snapshot.range_rows */
+    bool snapshot_fast_load;            /* snapshot.fast_load */
 
     char *target_dsn;                    /* target.dsn */
     char *target_password_file;          /* target.password_file; NULL */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cdc/app/fast_load.h"
 #include "cdc/app/snapshot.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
@@ -89,8 +90,10 @@ static int take(struct snapshot *s, bool again, struct err *reterr)
 {
     if (!again && refuse_foreign_slot(s->engine, reterr) != 0)
         return -1;
+    struct pgsink_fast_load before = *pgsink_fast_load(s->engine->sink);
     if (pgsink_snapshot_begin(s->engine->sink, again, reterr) != 0)
         return -1;
+    fast_load_log(s->engine, &before);
     if (take_begun(s, again, reterr) == 0)
         return 0;
     if (!again && (reterr->class == ERR_CONFIG || reterr->class == ERR_REFUSED))

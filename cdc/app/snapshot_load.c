@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cdc/app/fast_load.h"
 #include "cdc/app/progress.h"
 #include "cdc/app/snapshot.h"
 #include "cdc/base/clock.h"
@@ -239,7 +240,8 @@ int snapshot_load(struct snapshot *s, struct err *reterr)
         if (!level_is_done(s))
             failed = load_lookups(s, reterr) || load_level(s, workers, count, &progress, reterr);
         if (!failed)
-            failed = pgsink_derive_all(s->engine->sink, s->level, reterr);
+            failed = fast_load_level_done(s->engine, s->level, reterr) ||
+                     pgsink_derive_all(s->engine->sink, s->level, reterr);
     }
     progress_clear(&progress);
     for (size_t i = 0; i < count; i++) {

@@ -137,6 +137,10 @@ static void judge_target(struct status *status)
              report->engine_running ? "mend what it names, then: pgrekey resume"
                                     : "mend what it names, then: pgrekey run, and pgrekey resume beside it",
              "paused%s%s%s: %s", *category ? " (" : "", category, *category ? ")" : "", report->position.pause_reason);
+    if (report->fast_load.failed > 0)
+        note(status, "mend the rows that it does not take, then start the engine anew: pgrekey run",
+             "%zu of what the fast load took off could not be built again: %s", report->fast_load.failed,
+             report->fast_load.first_failed);
     int64_t within = 0;
     for (size_t i = 0; i < report->account_count; i++)
         judge_account(status, &report->accounts[i], &within);
@@ -144,7 +148,9 @@ static void judge_target(struct status *status)
         note(status, "run: pgrekey quarantine list", "%lld row%s stand%s in quarantine",
              (long long)report->quarantine_open, report->quarantine_open == 1 ? "" : "s",
              report->quarantine_open == 1 ? "s" : "");
-    if (report->engine_running && report->heartbeat_age_s > 60)
+    /* while it builds large indexes it has no time for heartbeats */
+    bool building = report->position.state == PIPELINE_SNAPSHOT && report->fast_load.off > 0;
+    if (report->engine_running && report->heartbeat_age_s > 60 && !building)
         note(status, "look at its log", "the engine holds its lock but has not written a heartbeat for %.0f s",
              report->heartbeat_age_s);
     if (report->exists && strcmp(report->slot, status->settings->source_slot) != 0)

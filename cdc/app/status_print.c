@@ -94,6 +94,18 @@ static void print_snapshot(const struct status *status)
            progress_count((double)report->snapshot_rows, text, sizeof(text)));
 }
 
+static void print_fast_load(const struct status *status)
+{
+    const struct fastload_state *state = status->report ? &status->report->fast_load : NULL;
+    if (!state || state->off == 0)
+        return;
+    label("fast load");
+    printf("%zu index%s or foreign key%s off", state->off, state->off == 1 ? "" : "es", state->off == 1 ? "" : "s");
+    if (state->failed > 0)
+        printf(", %zu could not be built again", state->failed);
+    putchar('\n');
+}
+
 static void print_source(const struct status *status)
 {
     const struct slot_state *slot = &status->slot;
@@ -203,6 +215,7 @@ void status_print(const struct status *status)
         print_unreachable("target", &status->target_err);
     print_position(status);
     print_snapshot(status);
+    print_fast_load(status);
     print_source(status);
     print_quarantine(status);
     print_rules(status);
@@ -271,6 +284,8 @@ static void put_engine(struct json *json, const struct pipeline_report *report)
     json_int(json, "parts_done", report->snapshot_parts_done);
     json_int(json, "rows", report->snapshot_rows);
     json_lsn(json, "joined_at", report->join_lsn);
+    json_int(json, "taken_off", (int64_t)report->fast_load.off);
+    json_int(json, "not_built_again", (int64_t)report->fast_load.failed);
     json_close(json, '}');
 }
 

@@ -1,6 +1,7 @@
 /* Opening and closing a session on the target, and what is asked of it between batches. */
 #include "sinks/postgres/pgsink.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "sinks/postgres/breaker.h"
 #include "sinks/postgres/derive.h"
 #include "sinks/postgres/durable.h"
+#include "sinks/postgres/fastload.h"
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/mirror.h"
 #include "sinks/postgres/namespace.h"
@@ -218,6 +220,24 @@ static int open_session(const struct pgsink_options *options, struct pgsink **re
     return 0;
 }
 
+/* Only a snapshot that is under way leaves off what a fast load has taken. */
+static int settle_fast_load(struct pgsink *s, struct err *reterr)
+{
+    struct fastload_state state;
+
+    if (s->state != PIPELINE_SNAPSHOT)
+        return fastload_restore(s->conn, s->options.pipeline, INT_MAX, true, &s->fast_load, reterr);
+    if (fastload_read(s->conn, s->options.pipeline, &state, reterr))
+        return -1;
+    s->fast_load.bound_without = state.off > 0;
+    return 0;
+}
+
+const struct pgsink_fast_load *pgsink_fast_load(struct sink *sink)
+{
+    return &pgsink_of(sink)->fast_load;
+}
+
 int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, struct pgsink_position *ret_position,
                 struct err *reterr)
 {
@@ -229,7 +249,7 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
         (s->state != PIPELINE_NEW && steps_check(s, reterr)) || namespace_record(s, reterr) ||
         derive_session(s, reterr) || mirror_make(s, MIRROR_REFUSE, reterr) ||
         (s->state != PIPELINE_NEW && steps_write(s, reterr)) || adopted_open(s, reterr) ||
-        opening_read_bounds(s, reterr) || parts_read_join(s, reterr)) {
+        settle_fast_load(s, reterr) || opening_read_bounds(s, reterr) || parts_read_join(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }

@@ -30,6 +30,7 @@ struct pgsink_options {
     int breaker_percent;      /* failures among them that open it */
     int retry_limit;          /* automatic retries of a quarantined row; default 3 */
     int retry_backoff_s;      /* before the first of them, doubling */
+    bool fast_load;           /* a first snapshot takes indexes and foreign keys off empty tables; fastload.h */
 };
 
 enum pipeline_state {
@@ -67,6 +68,7 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
  * pgsink_snapshot_resume: keeps the loaders of a dead engine out, once what they had in hand has ended.
  * pgsink_snapshot_settle: after loaders, whose side records this session has not counted, and whose rows may wait for
  * one another's. Part of the end; needed wherever else they have loaded.
+ * pgsink_level_loaded: the parts up to this level are in: what a fast load took off their tables is built again.
  * pgsink_snapshot_end: state STREAMING at lsn, durable before it returns.
  * pgsink_snapshot_abandon: takes back one that this session has begun: no rows, no record, as before its begin. */
 struct pgsink_part {
@@ -86,6 +88,7 @@ int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr) MUS
 int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struct pgsink_part *parts, size_t count,
                          struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_resume(struct sink *sink, struct err *reterr) MUST_CHECK;
+int pgsink_level_loaded(struct sink *sink, int level, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_settle(struct sink *sink, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr) MUST_CHECK;
@@ -94,6 +97,15 @@ int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr) MUST_CHECK;
  * up to it are loaded; again after a crash, where it changes nothing that stands. Blocks as long as their queries do.
  */
 int pgsink_derive_all(struct sink *sink, int level, struct err *reterr) MUST_CHECK;
+
+/* What became of indexes and foreign keys since the sink was opened. */
+struct pgsink_fast_load {
+    size_t taken_off, restored;
+    size_t failed;         /* could not be built again, and stay recorded; tried again when the sink is next opened */
+    char last_failed[256]; /* "index a_b of public.a (SQLSTATE 54000)" */
+    bool bound_without;    /* some were off when the sink was opened: what the map was bound to does not know them */
+};
+const struct pgsink_fast_load *pgsink_fast_load(struct sink *sink);
 
 /* A further session for loading one snapshot part at a time beside the main one: no advisory lock, no position. The
  * batches of a part are one target transaction, with counters, quarantine, and the part's record (batch.snapshot_part,

@@ -10,6 +10,7 @@
  *   derivation        short numbers of derivations
  *   derived           keys whose target rows, or columns, a derivation has written
  *   mirror            tables and views of the side schema, and whose they are
+ *   taken_off         indexes and foreign keys that a fast load has still to build again
  *   request           what operators ask of a running engine
  *   audit             retries, discards, pauses, resumes, deletes by count
  *   namespace         the UUIDv5 namespace a pipeline, for pgrekey.id()

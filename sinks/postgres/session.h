@@ -59,7 +59,8 @@ struct pgsink {
     bool deferrable;         /* some target table has a deferrable constraint */
     bool waking;             /* the chunk at hand is of woken rows; park.h */
     bool snapshot;           /* the batch at hand is a snapshot's: every row is new */
-    uint64_t lsn;            /* the position as committed: what the compare-and-set compares with */
+    struct pgsink_fast_load fast_load;
+    uint64_t lsn; /* the position as committed: what the compare-and-set compares with */
     enum pipeline_state state;
     char fingerprint[FINGERPRINT_TEXT_MAX]; /* of the mapping on record */
 

@@ -1,11 +1,13 @@
 /* The life of a snapshot in the pipeline's record. Its begin, its plan and its end wait for the target's disk. */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cdc/base/lsn.h"
 #include "sinks/postgres/adopt.h"
 #include "sinks/postgres/derive.h"
+#include "sinks/postgres/fastload.h"
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/park.h"
@@ -218,12 +220,18 @@ static int begin(struct pgsink *s, bool again, struct err *reterr)
     if (record_forget(s->conn, s->options.pipeline, false, reterr) || record_pipeline(s, reterr) ||
         record_rules(s, reterr) || steps_record(s, reterr))
         return -1;
+    if (again && !s->options.fast_load &&
+        fastload_restore(s->conn, s->options.pipeline, INT_MAX, true, &s->fast_load, reterr))
+        return -1;
+    if (!again && s->options.fast_load && fastload_take_off(s, reterr))
+        return -1;
     return session_commit(s, reterr);
 }
 
 static int forget(struct pgsink *s, struct err *reterr)
 {
-    if (adopt_forget(s->conn, s->options.pipeline, reterr) ||
+    if (fastload_restore(s->conn, s->options.pipeline, INT_MAX, true, &s->fast_load, reterr) ||
+        adopt_forget(s->conn, s->options.pipeline, reterr) ||
         record_forget(s->conn, s->options.pipeline, false, reterr))
         return -1;
     return session_commit(s, reterr);
@@ -340,11 +348,18 @@ int pgsink_snapshot_settle(struct sink *sink, struct err *reterr)
     return opening_read_bounds(s, reterr) || park_sweep(s, reterr) ? -1 : 0;
 }
 
+int pgsink_level_loaded(struct sink *sink, int level, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+
+    return fastload_restore(s->conn, s->options.pipeline, level, false, &s->fast_load, reterr);
+}
+
 int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
 
-    if (pgsink_snapshot_settle(sink, reterr))
+    if (pgsink_level_loaded(sink, INT_MAX, reterr) || pgsink_snapshot_settle(sink, reterr))
         return -1;
     if (end(s, lsn, reterr)) {
         session_rollback(s);

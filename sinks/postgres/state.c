@@ -1,5 +1,6 @@
 #include "sinks/postgres/state.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "cdc/base/lsn.h"
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/adopt.h"
+#include "sinks/postgres/fastload.h"
 #include "sinks/postgres/mirror.h"
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/record.h"
@@ -132,7 +134,8 @@ int pipeline_report_read(PGconn *conn, const char *pipeline, struct pipeline_rep
     report->heartbeat_age_s = -1;
     if (read_initialised(conn, report, reterr) ||
         (report->initialised &&
-         (read_record(conn, pipeline, report, reterr) || read_accounts(conn, pipeline, report, reterr)))) {
+         (fastload_read(conn, pipeline, &report->fast_load, reterr) || read_record(conn, pipeline, report, reterr) ||
+          read_accounts(conn, pipeline, report, reterr)))) {
         pipeline_report_free(report);
         return -1;
     }
@@ -154,6 +157,20 @@ void pipeline_report_free(struct pipeline_report *report)
     free(report);
 }
 
+/* Before anything is forgotten, and in transactions of its own: over full tables it takes its time. */
+static int restore_all(PGconn *conn, const char *pipeline, struct err *reterr)
+{
+    struct pgsink_fast_load outcome = {0};
+
+    if (fastload_restore(conn, pipeline, INT_MAX, true, &outcome, reterr))
+        return -1;
+    if (outcome.failed == 0)
+        return 0;
+    (void)err_set(reterr, ERR_REFUSED, "%zu of what a fast load took off cannot be built again: %s", outcome.failed,
+                  outcome.last_failed);
+    return err_hint(reterr, "empty the table or mend its rows, and drop again; pgrekey.taken_off has the definition");
+}
+
 int pipeline_forget(PGconn *conn, const char *pipeline, struct err *reterr)
 {
     PGresult *result = NULL;
@@ -169,7 +186,9 @@ int pipeline_forget(PGconn *conn, const char *pipeline, struct err *reterr)
         (void)err_set(reterr, ERR_REFUSED, "the engine of pipeline %s is running", pipeline);
         return err_hint(reterr, "stop it first");
     }
-    rc = pg_run(conn, SIDE, "forgetting the pipeline", "BEGIN", reterr);
+    rc = restore_all(conn, pipeline, reterr);
+    if (rc == 0)
+        rc = pg_run(conn, SIDE, "forgetting the pipeline", "BEGIN", reterr);
     if (rc == 0)
         rc = mirror_forget(conn, pipeline, reterr);
     if (rc == 0)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "cdc/base/err.h"
+#include "sinks/postgres/fastload.h"
 #include "sinks/postgres/pgsink.h"
 
 struct rule_account {
@@ -33,6 +34,7 @@ struct pipeline_report {
     int64_t snapshot_rows;
     uint64_t join_lsn;       /* the last point at which a part was read; 0 where the stream is known to be past it */
     int64_t quarantine_open; /* without those of removed steps */
+    struct fastload_state fast_load;
     size_t account_count;
     struct rule_account *accounts;
 };
