@@ -46,6 +46,8 @@ struct chunk_plan {
 int chunk_plan(struct pgsink *s, struct row *const *rows, size_t count, struct chunk_plan *ret_plan,
                struct err *reterr) MUST_CHECK;
 
+/* Rows have left with a parent since: looks for parents once more. */
+int chunk_plan_again(struct pgsink *s, struct chunk_plan *plan, struct err *reterr) MUST_CHECK;
 /* Just before a rule's rows are written: asks for the parents that derivations write, which come before it. */
 int chunk_plan_late(struct pgsink *s, struct chunk_plan *plan, size_t rule_index, struct err *reterr) MUST_CHECK;
 

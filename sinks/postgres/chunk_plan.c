@@ -328,6 +328,11 @@ static int check_parents(struct pgsink *s, struct chunk_plan *plan, struct err *
     return 0;
 }
 
+int chunk_plan_again(struct pgsink *s, struct chunk_plan *plan, struct err *reterr)
+{
+    return check_parents(s, plan, reterr);
+}
+
 /* --- parents that derivations write --- */
 
 static void look_for_late(struct pgsink *s, struct chunk_plan *plan)

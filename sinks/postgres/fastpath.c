@@ -483,8 +483,11 @@ int fastpath_write(struct pgsink *s, struct chunk_plan *plan, struct account *de
 {
     size_t count;
     const struct map_step *steps = map_steps(s->options.map, &count);
+    const uint64_t departures = park_departures(s);
 
     if (derive_before(s, reterr) || write_all_deletes(s, false, deltas, reterr))
+        return -1;
+    if (park_departures(s) != departures && chunk_plan_again(s, plan, reterr))
         return -1;
     for (size_t i = 0; i < count; i++)
         if (steps[i].kind == STEP_RULE ? write_rule(s, (size_t)steps[i].index, plan, &deltas[steps[i].index], reterr)

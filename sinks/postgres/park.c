@@ -236,7 +236,7 @@ int park_take_row(struct pgsink *s, struct work *w, const struct value *locator,
     w->existed = true;
     w->refusal.kept = kept;
     parents_forget(s->parents);
-    return 0;
+    return pending_remove(s, w->rule, w->old_key ? w->old_key : w->key, w->other_key, NULL, reterr);
 }
 
 /* --- coming back --- */

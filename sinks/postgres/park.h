@@ -52,8 +52,10 @@ struct park_mark {
 struct park_mark park_mark(const struct pgsink *s);
 void park_undo(struct pgsink *s, struct park_mark mark);
 void park_settle(struct pgsink *s);
-/* Rows of a rule left the target and wait; they counted as mapped. */
+/* Rows of a rule left the target and wait; `count` of them counted as mapped. */
 void park_left(struct pgsink *s, size_t rule_index, int64_t count);
+/* Has grown where rows have left since: parents that were looked for before may be among them. */
+uint64_t park_departures(const struct pgsink *s);
 
 /* Wakes what waits for whoever came, and whoever came by that. Not inside a chunk. *ret_woken: how many rows. */
 int park_drain(struct pgsink *s, size_t *ret_woken, struct err *reterr) MUST_CHECK;

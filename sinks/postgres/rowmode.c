@@ -386,6 +386,8 @@ static int after_refused(struct pgsink *s, struct work *w, const struct row *row
     if (w->old_key && resolve_entries(s, w, reterr))
         return -1;
     w->refusal.place = w->old_key ? NULL : w->other_key;
+    if (w->old_key && !w->old_stays && pending_remove(s, w->rule, w->old_key, w->other_key, NULL, reterr))
+        return -1;
     if (quarantine_put(s, w->rule, kept, w->key, &w->refusal, &id, reterr))
         return -1;
     settle(s, w, w->change->op == CHANGE_DELETE ? EVENT_DELETE_FAILED : EVENT_FAILED);

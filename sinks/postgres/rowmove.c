@@ -107,6 +107,9 @@ static enum written move_by_copy(struct pgsink *s, struct work *w, const struct 
         written = insert_copy(s, w, row, &affected, reterr);
     if (written != WRITE_DONE)
         return written;
+    if (affected == 0) /* nothing to copy: it has left with a parent */
+        return row->partial ? (row_rollback(s, reterr) ? WRITE_FAILED : WRITE_NEEDS_ROW)
+                            : write_whole(s, w, row, reterr);
     w->existed = true;
     return drop_old(s, w, reterr) ? WRITE_FAILED : WRITE_DONE;
 }

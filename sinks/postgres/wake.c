@@ -41,6 +41,7 @@ struct park {
     size_t arrived_count, arrived_capacity;
     struct left *left;
     size_t left_count, left_capacity;
+    uint64_t departures;
     struct arena arena; /* of the rows that are being woken */
 };
 
@@ -89,6 +90,7 @@ void park_left(struct pgsink *s, size_t rule_index, int64_t count)
 {
     struct park *park = s->park;
 
+    park->departures++;
     if (count == 0)
         return;
     if (park->left_count == park->left_capacity) {
@@ -96,6 +98,11 @@ void park_left(struct pgsink *s, size_t rule_index, int64_t count)
         park->left = mem_realloc(park->left, park->left_capacity * sizeof(*park->left));
     }
     park->left[park->left_count++] = (struct left){.rule = rule_index, .count = count};
+}
+
+uint64_t park_departures(const struct pgsink *s)
+{
+    return s->park->departures;
 }
 
 void park_settle(struct pgsink *s)
