@@ -81,7 +81,7 @@ static void take_record(struct pipeline_report *report, const PGresult *result)
     report->join_lsn = take_lsn(result, 19);
     report->snapshot_rows = strtoll(PQgetvalue(result, 0, 20), NULL, 10);
     report->quarantine_open = strtoll(PQgetvalue(result, 0, 21), NULL, 10);
-    take(report->position.pause_category, sizeof(report->position.pause_category), result, 21);
+    take(report->position.pause_category, sizeof(report->position.pause_category), result, 22);
 }
 
 static int read_record(PGconn *conn, const char *pipeline, struct pipeline_report *report, struct err *reterr)
