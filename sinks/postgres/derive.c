@@ -6,6 +6,7 @@
 
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/derive_work.h"
+#include "sinks/postgres/park.h"
 
 #define ROUNDS_MAX 16 /* rows that could not go at once make others run again; more rounds than that are a circle */
 
@@ -65,14 +66,37 @@ static void collect_parts(struct derive_one *one)
             one->parts[one->part_count++] = d->keys[i].parts[p];
 }
 
-static bool is_referred_to(const struct catalog *catalog, const struct derivation *d)
+static bool refers(const struct pgsink *s, const struct derivation *d)
 {
-    for (size_t i = 0; i < catalog->count; i++)
-        for (size_t f = 0; f < catalog->relations[i].fk_count; f++)
-            if (strcmp(catalog->relations[i].fks[f].parent_table, d->to_table) == 0 &&
-                strcmp(catalog->relations[i].fks[f].parent_schema, d->to_schema) == 0)
-                return true;
+    for (size_t i = 0; i < s->references.derived_count; i++)
+        if (s->references.derived[i].derivation == (size_t)d->index)
+            return true;
     return false;
+}
+
+static bool has_place(const struct pgsink *s, const struct derivation *d)
+{
+    for (size_t i = 0; i < d->key_count; i++)
+        if (references_find(&s->references, d->to_schema, d->to_table, d->keys[i].column) != NO_PLACE)
+            return true;
+    return false;
+}
+
+/* Who refers to its rows? *ret_cascades: some foreign key acts when one of them goes. */
+static bool is_referred_to(const struct catalog *catalog, const struct derivation *d, bool *ret_cascades)
+{
+    bool found = false;
+
+    *ret_cascades = false;
+    for (size_t i = 0; i < catalog->count; i++)
+        for (size_t f = 0; f < catalog->relations[i].fk_count; f++) {
+            const struct foreign_key *fk = &catalog->relations[i].fks[f];
+            if (strcmp(fk->parent_table, d->to_table) != 0 || strcmp(fk->parent_schema, d->to_schema) != 0)
+                continue;
+            found = true;
+            *ret_cascades |= strchr("cnd", fk->on_delete) != NULL;
+        }
+    return found;
 }
 
 static int check_columns(const struct derive_one *one, struct err *reterr)
@@ -99,8 +123,8 @@ static int open_one(struct pgsink *s, struct derive_one *one, const struct deriv
         return err_set(reterr, ERR_CONFIG, "derivation %s: the target has no table %s.%s", d->name, d->to_schema,
                        d->to_table);
     one->table = qualified(d->to_schema, d->to_table);
-    one->has_children = is_referred_to(s->options.target, d);
-    one->linked = d->owns_rows && one->relation->fk_count > 0;
+    one->has_children = is_referred_to(s->options.target, d, &one->cascades) || has_place(s, d);
+    one->linked = refers(s, d);
     one->described = d->column_count > 0;
     one->column_count = d->column_count;
     one->columns = mem_alloc((d->column_count + 1) * sizeof(*one->columns));
@@ -137,9 +161,8 @@ static void find_late(struct pgsink *s)
         const struct rule *rule = s->rules[order[at]].target.rule;
         bool late = false;
 
-        for (size_t i = 0; i < s->derive->count; i++)
-            late |= s->derive->all[i].derivation->owns_rows &&
-                    refers_to(s->derive->all[i].relation, rule->to_schema, rule->to_table);
+        for (size_t i = 0; i < s->rules[order[at]].target.here_count; i++)
+            late |= references_derived(&s->references, s->rules[order[at]].target.here[i].place);
         for (size_t i = 0; i < s->rule_count; i++)
             late |= s->derive->late[i] && refers_to(s->rules[i].target.relation, rule->to_schema, rule->to_table);
         s->derive->late[rule->index] = late && !is_input(s->derive, rule);
@@ -294,6 +317,8 @@ void derive_add(struct account *sum, const struct account *more)
 
 void derive_stands(struct pgsink *s)
 {
+    if (s->derive)
+        park_settle(s);
     for (size_t i = 0; s->derive && i < s->derive->count; i++) {
         derive_add(&s->derive->all[i].delta, &s->derive->all[i].step);
         s->derive->all[i].step = (struct account){0};
@@ -321,8 +346,15 @@ static void forget(struct derive_one *one)
     *one->id = '\0';
 }
 
+void derive_written(struct pgsink *s)
+{
+    if (s->derive)
+        s->derive->in_chunk = false;
+}
+
 void derive_undone(struct pgsink *s)
 {
+    derive_written(s);
     for (size_t i = 0; s->derive && i < s->derive->count; i++) {
         s->derive->all[i].step = (struct account){0};
         forget(&s->derive->all[i]);
@@ -331,6 +363,7 @@ void derive_undone(struct pgsink *s)
 
 void derive_ended(struct pgsink *s, bool committed)
 {
+    derive_written(s);
     for (size_t i = 0; s->derive && i < s->derive->count; i++) {
         struct derive_one *one = &s->derive->all[i];
         one->keys = one->kept = 0;

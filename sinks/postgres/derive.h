@@ -22,6 +22,7 @@
 #ifndef PGREKEY_SINKS_POSTGRES_DERIVE_H
 #define PGREKEY_SINKS_POSTGRES_DERIVE_H
 
+#include <libpq-fe.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@
 
 struct pgsink;
 struct derive;
+struct reference;
 
 /* Makes s->derive (NULL where the mapping has no derivation). ERR_CONFIG where a table is not there. */
 int derive_open(struct pgsink *s, struct err *reterr) MUST_CHECK;
@@ -49,8 +51,15 @@ bool derive_holds(const struct pgsink *s, size_t rule_index);
 /* The rows of the chunk's plan (s->net): before anything is written, and of one rule behind its writes. */
 int derive_before(struct pgsink *s, struct err *reterr) MUST_CHECK;
 int derive_after(struct pgsink *s, const struct rule *rule, struct err *reterr) MUST_CHECK;
+/* The chunk's rows are written: s->net means nothing any more. */
+void derive_written(struct pgsink *s);
 /* The target rows of these rows, by locator and old locator: called before and after they are written one by one. */
 int derive_touch_rows(struct pgsink *s, const struct row *const *rows, size_t count, struct err *reterr) MUST_CHECK;
+/* Rows of a rule that a query found: its first columns are their locators. */
+int derive_touch_found(struct pgsink *s, const struct rule *rule, const PGresult *found, struct err *reterr) MUST_CHECK;
+/* Rows that refer to these parents (an array literal), or have a note that they would. */
+int derive_touch_reference(struct pgsink *s, const struct reference *reference, const char *ids, bool pending,
+                           struct err *reterr) MUST_CHECK;
 /* Rows of a target table `t` by any condition on it, as SQL ("t.id = ANY ($1::uuid[])"). */
 int derive_touch_where(struct pgsink *s, const char *schema, const char *table, const char *condition, int param_count,
                        const char *const *params, struct err *reterr) MUST_CHECK;
@@ -67,10 +76,12 @@ bool derive_has_keys(const struct pgsink *s);
  * so it may be run again. For the snapshot. */
 int derive_all(struct pgsink *s, int index, struct err *reterr) MUST_CHECK;
 
-/* Rows of a table are about to be deleted; `rows` is a query for their key. Derived rows that refer to them let go of
- * them, and their keys are to be run again. */
-int derive_release(struct pgsink *s, const char *schema, const char *table, const char *rows, int param_count,
-                   const char *const *params, struct err *reterr) MUST_CHECK;
+/* --- parents (park.h) --- */
+/* Rows of a place are about to be deleted, `ids` as an array literal. Derived rows that refer to them let go of them,
+ * and their keys are to be run again; `ways` is park_leaving's. */
+int derive_release(struct pgsink *s, size_t place, const char *ids, int ways, struct err *reterr) MUST_CHECK;
+/* Rows of a place have come: the keys that wait for them are to be run. */
+int derive_arrived(struct pgsink *s, size_t place, const char *ids, struct err *reterr) MUST_CHECK;
 
 /* --- lives --- */
 /* What the steps since the last call counted stands, or has been rolled back to a savepoint. */

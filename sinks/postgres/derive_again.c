@@ -56,13 +56,8 @@ static int add_key(struct pgsink *s, struct derive_one *one, const char *key, st
     if (derive_make(s, one, reterr))
         return -1;
     buf_init(&sql, DERIVE_SQL_MAX);
-    buf_printf(&sql,
-               "INSERT INTO pgrekey_k%d SELECT * FROM json_populate_record(NULL::pg_temp.pgrekey_k%d, "
-               "json_build_object(",
-               one->derivation->index, one->derivation->index);
-    for (size_t i = 0; i < one->part_count; i++)
-        buf_printf(&sql, "%s'k%zu', $1::json -> %zu", i ? ", " : "", i, i);
-    buf_puts(&sql, "))");
+    buf_printf(&sql, "INSERT INTO pgrekey_k%d SELECT k.* FROM ", one->derivation->index);
+    derive_put_read_key(&sql, one, "$1::json");
     failed = derive_sql(s, one, &sql, 1, &key, NULL, reterr);
     buf_done(&sql);
     one->keys++;

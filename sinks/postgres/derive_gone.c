@@ -10,6 +10,8 @@
 
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/derive_work.h"
+#include "sinks/postgres/parents.h"
+#include "sinks/postgres/park.h"
 
 static bool is_held(const struct err *said)
 {
@@ -65,14 +67,39 @@ static int delete_rows(struct pgsink *s, struct derive_one *one, const char *fro
     return failed;
 }
 
+/* Whoever refers to them leaves first; `ways` is park_leaving's. */
+static int leave(struct pgsink *s, struct derive_one *one, const char *from, int ways, struct err *reterr)
+{
+    const struct derivation *d = one->derivation;
+
+    for (size_t i = 0; i < d->key_count; i++) {
+        struct buf rows;
+        int failed;
+
+        buf_init(&rows, DERIVE_SQL_MAX);
+        buf_printf(&rows, "(SELECT r.t%zu AS ", i);
+        derive_put_column(&rows, d->keys[i].column);
+        buf_printf(&rows, " FROM %s)", from);
+        failed =
+            park_leaving(s, d->to_schema, d->to_table, session_text(&rows), d->keys[i].column, 0, NULL, ways, reterr);
+        buf_done(&rows);
+        if (failed)
+            return -1;
+    }
+    parents_forget(s->parents);
+    return 0;
+}
+
 /* Tries under a savepoint. *ret_held: rows that refer to them hold them, and nothing was deleted. */
-static int try_delete(struct pgsink *s, struct derive_one *one, const char *from, int64_t *ret_deleted,
+static int try_delete(struct pgsink *s, struct derive_one *one, const char *from, int ways, int64_t *ret_deleted,
                       struct err *ret_said, bool *ret_held, struct err *reterr)
 {
+    const struct park_mark mark = park_mark(s);
+
     *ret_held = false;
     if (session_run(s, "setting a savepoint", "SAVEPOINT pgrekey_gone", reterr))
         return -1;
-    if (delete_rows(s, one, from, ret_deleted, ret_said) == 0)
+    if (leave(s, one, from, ways, ret_said) == 0 && delete_rows(s, one, from, ret_deleted, ret_said) == 0)
         return session_run(s, "releasing a savepoint", "RELEASE SAVEPOINT pgrekey_gone", reterr);
     if (!is_held(ret_said)) {
         if (reterr)
@@ -80,12 +107,14 @@ static int try_delete(struct pgsink *s, struct derive_one *one, const char *from
         return -1;
     }
     *ret_held = true;
+    park_undo(s, mark);
+    derive_forget_tables(s);
     return session_run(s, "going back to a savepoint",
                        "ROLLBACK TO SAVEPOINT pgrekey_gone; RELEASE SAVEPOINT pgrekey_gone", reterr);
 }
 
 /* They wait in pgrekey_g<d>, and are no longer counted as good: act 'x'. */
-static int put_off(struct pgsink *s, struct derive_one *one, struct err *reterr)
+static int put_off(struct pgsink *s, struct derive_one *one, const char *which, struct err *reterr)
 {
     int index = one->derivation->index;
     struct buf sql;
@@ -93,9 +122,9 @@ static int put_off(struct pgsink *s, struct derive_one *one, struct err *reterr)
 
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql,
-               "INSERT INTO pgrekey_g%d SELECT * FROM pgrekey_r%d WHERE act = 'g'; UPDATE pgrekey_r%d SET act = 'x' "
-               "WHERE act = 'g'",
-               index, index, index);
+               "INSERT INTO pgrekey_g%d SELECT r.* FROM pgrekey_r%d AS r WHERE %s; UPDATE pgrekey_r%d AS r SET act = "
+               "'x' WHERE %s",
+               index, index, which, index, which);
     failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
     buf_done(&sql);
     one->refused = true;
@@ -104,26 +133,27 @@ static int put_off(struct pgsink *s, struct derive_one *one, struct err *reterr)
 
 int derive_gone(struct pgsink *s, struct derive_one *one, struct account *account, struct err *reterr)
 {
-    char from[64];
+    const struct derivation *d = one->derivation;
+    const char *which = d->gone == GONE_DELETE ? "r.act IN ('g', 'p')" : "r.act = 'p'";
+    char from[96];
     struct err said = {0};
     int64_t deleted = 0;
-    bool held = false;
+    bool held = one->cascades;
 
-    if (one->derivation->gone == GONE_KEEP)
+    if (d->gone == GONE_SET && set_rows(s, one, reterr))
+        return -1;
+    if (!d->owns_rows)
         return 0;
-    if (one->derivation->gone == GONE_SET)
-        return set_rows(s, one, reterr);
-    if (!one->derivation->owns_rows)
-        return 0;
-    snprintf(from, sizeof(from), "pgrekey_r%d AS r WHERE r.act = 'g'", one->derivation->index);
+    snprintf(from, sizeof(from), "pgrekey_r%d AS r WHERE %s", d->index, which);
     if (!one->has_children) {
         if (delete_rows(s, one, from, &deleted, reterr))
             return -1;
-    } else if (try_delete(s, one, from, &deleted, &said, &held, reterr)) {
+    } else if (!held && try_delete(s, one, from, PARK_NOT_DERIVED | (s->derive->in_chunk ? PARK_MOVED : 0), &deleted,
+                                   &said, &held, reterr)) {
         return -1;
     }
     account->deletes += deleted;
-    return held ? put_off(s, one, reterr) : 0;
+    return held ? put_off(s, one, which, reterr) : 0;
 }
 
 /* --- again, when all have run --- */
@@ -131,20 +161,24 @@ int derive_gone(struct pgsink *s, struct derive_one *one, struct account *accoun
 struct waiting {
     size_t count;
     char **keys;
+    bool *parked; /* it stands in quarantine already, for its parent */
 };
 
 static int load_waiting(struct pgsink *s, const struct derive_one *one, struct waiting *ret_waiting, struct err *reterr)
 {
     PGresult *result = NULL;
-    char sql[64];
+    char sql[96];
 
-    snprintf(sql, sizeof(sql), "SELECT DISTINCT kt FROM pgrekey_g%d", one->derivation->index);
+    snprintf(sql, sizeof(sql), "SELECT DISTINCT kt, cat IS NOT NULL FROM pgrekey_g%d", one->derivation->index);
     if (session_query(s, "deriving rows", sql, 0, NULL, &result, reterr))
         return -1;
     ret_waiting->count = (size_t)PQntuples(result);
     ret_waiting->keys = mem_alloc((ret_waiting->count + 1) * sizeof(char *));
-    for (size_t i = 0; i < ret_waiting->count; i++)
+    ret_waiting->parked = mem_zalloc(ret_waiting->count + 1, sizeof(bool));
+    for (size_t i = 0; i < ret_waiting->count; i++) {
         ret_waiting->keys[i] = mem_strdup(PQgetvalue(result, (int)i, 0));
+        ret_waiting->parked[i] = *PQgetvalue(result, (int)i, 1) == 't';
+    }
     PQclear(result);
     return 0;
 }
@@ -187,7 +221,8 @@ static int forget_keys(struct pgsink *s, struct derive_one *one, const char *key
     return failed;
 }
 
-static int delete_each(struct pgsink *s, struct derive_one *one, const struct waiting *waiting, struct err *reterr)
+static int delete_each(struct pgsink *s, struct derive_one *one, const struct waiting *waiting, int ways,
+                       struct err *reterr)
 {
     for (size_t i = 0; i < waiting->count; i++) {
         struct err said = {0};
@@ -199,10 +234,10 @@ static int delete_each(struct pgsink *s, struct derive_one *one, const struct wa
         buf_init(&from, DERIVE_SQL_MAX);
         buf_printf(&from, "pgrekey_g%d AS r WHERE r.kt = ", one->derivation->index);
         pg_put_literal(&from, waiting->keys[i]);
-        failed = try_delete(s, one, session_text(&from), &deleted, &said, &held, reterr);
+        failed = try_delete(s, one, session_text(&from), ways, &deleted, &said, &held, reterr);
         buf_done(&from);
-        if (failed || (held ? derive_settle_held(s, one, waiting->keys[i], &said, reterr)
-                            : forget_keys(s, one, waiting->keys[i], reterr)))
+        if (failed || (!held && forget_keys(s, one, waiting->keys[i], reterr)) ||
+            (held && !waiting->parked[i] && derive_settle_held(s, one, waiting->keys[i], &said, reterr)))
             return -1;
         one->step.deletes += deleted;
     }
@@ -211,6 +246,7 @@ static int delete_each(struct pgsink *s, struct derive_one *one, const struct wa
 
 int derive_gone_again(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
+    const int ways = s->derive->in_chunk ? PARK_DELETED : 0;
     struct waiting waiting = {0};
     struct err said = {0};
     int64_t deleted = 0;
@@ -220,20 +256,18 @@ int derive_gone_again(struct pgsink *s, struct derive_one *one, struct err *rete
     int failed;
 
     one->refused = false;
-    snprintf(text, sizeof(text), "SELECT r.t0 FROM pgrekey_g%d AS r", one->derivation->index);
-    if (touch_waiting(s, one, reterr) ||
-        (one->derivation->key_count == 1 &&
-         derive_release(s, one->derivation->to_schema, one->derivation->to_table, text, 0, NULL, reterr)))
+    if (touch_waiting(s, one, reterr))
         return -1;
     snprintf(text, sizeof(text), "pgrekey_g%d AS r WHERE true", one->derivation->index);
-    if (try_delete(s, one, text, &deleted, &said, &held, reterr))
+    if (try_delete(s, one, text, ways, &deleted, &said, &held, reterr))
         return -1;
     one->step.deletes += deleted;
-    failed = held ? load_waiting(s, one, &waiting, reterr) || delete_each(s, one, &waiting, reterr)
+    failed = held ? load_waiting(s, one, &waiting, reterr) || delete_each(s, one, &waiting, ways, reterr)
                   : forget_keys(s, one, NULL, reterr);
     for (size_t i = 0; i < waiting.count; i++)
         free(waiting.keys[i]);
     free(waiting.keys);
+    free(waiting.parked);
     if (failed)
         return -1;
     s->derive->wrote = true;

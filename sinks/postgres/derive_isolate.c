@@ -4,12 +4,14 @@
  */
 #include "sinks/postgres/apply.h"
 #include "sinks/postgres/derive_work.h"
+#include "sinks/postgres/park.h"
 #include "sinks/postgres/refusal.h"
 
 /* Keys that the attempt added to others are undone with it; the bounds that say how many stay, as upper ones. */
 static int attempt(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *ret_said,
                    bool *ret_done, struct err *reterr)
 {
+    const struct park_mark mark = park_mark(s);
     bool refused = one->refused;
 
     *ret_done = false;
@@ -24,6 +26,7 @@ static int attempt(struct pgsink *s, struct derive_one *one, const struct derive
             *reterr = *ret_said;
         return -1;
     }
+    park_undo(s, mark);
     derive_forget_tables(s);
     one->refused = refused;
     return session_run(s, "going back to a savepoint",

@@ -9,73 +9,50 @@
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/derive_work.h"
 
-/* Where rows of an entity stand. */
-struct parent {
-    const char *schema, *table, *column;
-};
-
-static bool find_parent(const struct pgsink *s, const char *entity, struct parent *ret_parent)
+static const struct place *find_parent(const struct pgsink *s, const struct derive_one *one, const char *column)
 {
-    for (size_t r = 0; r < s->rule_count; r++) {
-        const struct rule *rule = s->rules[r].target.rule;
-        if (!rule->entity || strcmp(rule->entity, entity) != 0)
-            continue;
-        for (size_t c = 0; c < rule->column_count; c++) {
-            *ret_parent = (struct parent){rule->to_schema, rule->to_table, rule->columns[c].name};
-            if (rule->columns[c].key)
-                return true;
-        }
+    for (size_t i = 0; i < s->references.derived_count; i++) {
+        const struct derived_reference *reference = &s->references.derived[i];
+        if (reference->mapped && reference->derivation == (size_t)one->derivation->index &&
+            strcmp(reference->column, column) == 0)
+            return &s->references.places[reference->place];
     }
-    for (size_t i = 0; i < s->derive->count; i++) {
-        const struct derivation *d = s->derive->all[i].derivation;
-        if (!d->entity || strcmp(d->entity, entity) != 0)
-            continue;
-        for (size_t k = 0; k < d->key_count; k++) {
-            *ret_parent = (struct parent){d->to_schema, d->to_table, d->keys[k].column};
-            if (d->keys[k].entity && !d->keys[k].reference)
-                return true;
-        }
-    }
-    return false;
+    return NULL;
 }
 
 /* "r.cat IS NULL AND r.c2 IS NOT NULL AND NOT EXISTS (SELECT FROM … AS p WHERE p.id = r.c2)" */
-static void put_missing(struct buf *sql, const struct derive_one *one, const struct parent *parent, const char *value)
+static void put_missing(struct buf *sql, const struct derive_one *one, const struct place *parent, const char *value)
 {
     const struct derivation *d = one->derivation;
 
-    buf_printf(sql, "r.cat IS NULL AND r.%s IS NOT NULL AND NOT EXISTS (SELECT FROM ", value);
-    pg_put_qualified(sql, parent->schema, parent->table);
-    buf_puts(sql, " AS p WHERE p.");
-    derive_put_column(sql, parent->column);
-    buf_printf(sql, " = r.%s)", value);
-    if (d->owns_rows && d->key_count == 1 && strcmp(parent->table, d->to_table) == 0 &&
+    buf_printf(sql, "r.cat IS NULL AND r.%s IS NOT NULL AND NOT EXISTS (SELECT FROM %s AS p WHERE p.%s = r.%s)", value,
+               parent->table, parent->column, value);
+    if (d->owns_rows && d->key_count == 1 && strcmp(parent->name, d->to_table) == 0 &&
         strcmp(parent->schema, d->to_schema) == 0) /* its own kind: it may come with it */
         buf_printf(sql, " AND NOT EXISTS (SELECT FROM pgrekey_r%d AS o WHERE o.t0 = r.%s AND o.cat IS NULL)", d->index,
                    value);
 }
 
-static int require(struct pgsink *s, struct derive_one *one, const char *entity, const char *value, struct err *reterr)
+/* *ret_missing grows by the keys that wait. */
+static int require(struct pgsink *s, struct derive_one *one, const char *column, const char *value,
+                   int64_t *ret_missing, struct err *reterr)
 {
-    struct parent parent;
+    const struct place *parent = find_parent(s, one, column);
+    int64_t missing = 0;
     struct buf sql;
     int failed;
 
-    if (!find_parent(s, entity, &parent))
+    if (!parent)
         return 0;
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql, "UPDATE pgrekey_r%d AS r SET cat = 'orphan_reference', parent_table = ", one->derivation->index);
-    {
-        struct buf name;
-        buf_init(&name, 1024);
-        buf_printf(&name, "%s.%s", parent.schema, parent.table);
-        pg_put_literal(&sql, buf_text(&name));
-        buf_done(&name);
-    }
+    pg_put_literal(&sql, parent->label);
     buf_printf(&sql, ", parent_id = r.%s::text WHERE ", value);
-    put_missing(&sql, one, &parent, value);
-    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    put_missing(&sql, one, parent, value);
+    failed = derive_sql(s, one, &sql, 0, NULL, &missing, reterr);
     buf_done(&sql);
+    *ret_missing += missing;
+    s->references.places[parent - s->references.places].waiting += missing;
     return failed;
 }
 
@@ -99,47 +76,52 @@ static int forget_pending(struct pgsink *s, struct derive_one *one, const struct
 static int leave_null(struct pgsink *s, struct derive_one *one, const struct derivation_column *column,
                       const char *value, struct err *reterr)
 {
-    const char *params[] = {s->options.pipeline, one->derivation->name, column->name, column->parent_entity};
-    struct parent parent;
+    const struct place *parent = find_parent(s, one, column->name);
+    const char *params[] = {s->options.pipeline, one->derivation->name, column->name, column->parent_entity,
+                            parent ? parent->label : NULL};
     int64_t noted = 0;
     struct buf sql;
     int failed;
 
-    if (!find_parent(s, column->parent_entity, &parent))
+    if (!parent)
         return 0;
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql,
-               "INSERT INTO pgrekey.pending_reference (pipeline, rule, key, column_name, parent_entity, parent_id) "
-               "SELECT DISTINCT $1, $2, r.kt, $3, $4, r.%s::text FROM pgrekey_r%d AS r WHERE ",
+               "INSERT INTO pgrekey.pending_reference (pipeline, rule, key, column_name, parent_entity, parent_table, "
+               "parent_id) SELECT DISTINCT $1, $2, r.kt, $3, $4, $5, r.%s::text FROM pgrekey_r%d AS r WHERE ",
                value, one->derivation->index);
-    put_missing(&sql, one, &parent, value);
+    put_missing(&sql, one, parent, value);
     buf_puts(&sql, " ON CONFLICT DO NOTHING");
-    failed = derive_sql(s, one, &sql, 4, params, &noted, reterr);
+    failed = derive_sql(s, one, &sql, 5, params, &noted, reterr);
+    s->references.places[parent - s->references.places].pending += noted;
     if (!failed && noted) {
         buf_printf(&sql, "UPDATE pgrekey_r%d AS r SET %s = NULL WHERE ", one->derivation->index, value);
-        put_missing(&sql, one, &parent, value);
+        put_missing(&sql, one, parent, value);
         failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
     }
     buf_done(&sql);
     return failed;
 }
 
-int derive_parents(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *reterr)
+int derive_parents(struct pgsink *s, struct derive_one *one, const struct derive_range *range, int64_t *ret_missing,
+                   struct err *reterr)
 {
     const struct derivation *d = one->derivation;
     bool optional = false;
     char value[24];
 
+    *ret_missing = 0;
+
     for (size_t i = 0; i < d->key_count; i++) {
         snprintf(value, sizeof(value), "t%zu", i);
-        if (d->keys[i].entity && d->keys[i].reference && require(s, one, d->keys[i].entity, value, reterr))
+        if (d->keys[i].entity && d->keys[i].reference && require(s, one, d->keys[i].column, value, ret_missing, reterr))
             return -1;
     }
     for (size_t i = 0; i < one->column_count; i++) {
         snprintf(value, sizeof(value), "c%zu", i);
         optional |= one->columns[i].parent_entity && !one->columns[i].required;
         if (one->columns[i].parent_entity && one->columns[i].required &&
-            require(s, one, one->columns[i].parent_entity, value, reterr))
+            require(s, one, one->columns[i].name, value, ret_missing, reterr))
             return -1;
     }
     if (optional && forget_pending(s, one, range, reterr))

@@ -13,6 +13,7 @@
 
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/derive_work.h"
+#include "sinks/postgres/park.h"
 
 /* Rows, dead ones included, after which temporary tables are truncated and not only emptied. */
 #define KEPT_MAX 50000
@@ -180,6 +181,24 @@ static void put_differs(struct buf *sql, const struct derive_one *one)
         buf_puts(sql, "false");
 }
 
+/* A row whose required parent is not there must not stand: 'p'arked, without a row until the parent comes. */
+static int decide_parked(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    struct buf sql;
+    int failed;
+
+    if (!one->derivation->owns_rows)
+        return 0;
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql,
+               "UPDATE pgrekey_r%d AS r SET act = 'p' WHERE r.parent_id IS NOT NULL AND EXISTS (SELECT FROM "
+               "pgrekey.derived AS x WHERE x.derivation = %s AND x.key = r.kt)",
+               one->derivation->index, one->id);
+    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    buf_done(&sql);
+    return failed;
+}
+
 static int decide(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *reterr)
 {
     const struct derivation *d = one->derivation;
@@ -206,7 +225,8 @@ static int decide(struct pgsink *s, struct derive_one *one, const struct derive_
             derive_put_id(&sql, one, i, "w");
         }
         buf_printf(&sql,
-                   ", 'g' FROM pgrekey_w%d AS w JOIN pgrekey.derived AS x ON x.derivation = %s AND x.key = w.kt WHERE "
+                   ", 'g' FROM pgrekey_w%d AS w JOIN pgrekey.derived AS x ON x.derivation = %s AND x.key = w.kt AND "
+                   "x.good IS NOT NULL WHERE "
                    "NOT EXISTS (SELECT FROM pgrekey_r%d AS r WHERE r.n = w.n) AND ",
                    d->index, one->id, d->index);
         put_range(&sql, range, "w");
@@ -219,8 +239,8 @@ static int decide(struct pgsink *s, struct derive_one *one, const struct derive_
 static int count_acts(struct pgsink *s, struct derive_one *one, struct derive_tally *ret_tally, struct err *reterr)
 {
     PGresult *result = NULL;
-    int64_t *const counts[] = {&ret_tally->updates, &ret_tally->inserts,  &ret_tally->gone,
-                               &ret_tally->good,    &ret_tally->rejected, &ret_tally->orphans};
+    int64_t *const counts[] = {&ret_tally->updates,  &ret_tally->inserts, &ret_tally->gone,  &ret_tally->good,
+                               &ret_tally->rejected, &ret_tally->orphans, &ret_tally->parked};
     char sql[512];
 
     snprintf(sql, sizeof(sql),
@@ -228,11 +248,12 @@ static int count_acts(struct pgsink *s, struct derive_one *one, struct derive_ta
              "count(*) FILTER (WHERE act = 'g'), "
              "count(*) FILTER (WHERE cat IS NULL AND act IS DISTINCT FROM 'g'), "
              "count(DISTINCT n) FILTER (WHERE cat IS NOT NULL), "
-             "count(DISTINCT n) FILTER (WHERE cat = 'orphan_reference') FROM pgrekey_r%d",
+             "count(DISTINCT n) FILTER (WHERE cat = 'orphan_reference'), "
+             "count(*) FILTER (WHERE act = 'p') FROM pgrekey_r%d",
              one->derivation->index);
     if (session_query(s, "deriving rows", sql, 0, NULL, &result, reterr))
         return -1;
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         *counts[i] = strtoll(PQgetvalue(result, 0, i), NULL, 10);
     PQclear(result);
     return 0;
@@ -295,16 +316,38 @@ static int write_inserts(struct pgsink *s, struct derive_one *one, struct err *r
     return failed;
 }
 
+static int say_who_came(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    const struct derivation *d = one->derivation;
+
+    for (size_t i = 0; i < d->key_count; i++) {
+        struct buf relation;
+        int failed;
+
+        buf_init(&relation, DERIVE_SQL_MAX);
+        buf_printf(&relation, "(SELECT i.t%zu AS ", i);
+        derive_put_column(&relation, d->keys[i].column);
+        buf_printf(&relation, " FROM pgrekey_r%d AS i WHERE i.act = 'i')", d->index);
+        failed = park_arrived(s, d->to_schema, d->to_table, session_text(&relation), d->keys[i].column, reterr);
+        buf_done(&relation);
+        if (failed)
+            return -1;
+    }
+    return 0;
+}
+
 static int write_all(struct pgsink *s, struct derive_one *one, const struct derive_tally *tally,
                      struct account *account, struct err *reterr)
 {
-    bool read = touched_is_read(s, one) && (tally->updates || tally->inserts || tally->gone);
+    bool wrote = tally->updates || tally->inserts || tally->gone || tally->parked;
+    bool read = wrote && touched_is_read(s, one);
 
-    s->derive->wrote |= tally->updates || tally->inserts || tally->gone;
+    s->derive->wrote |= wrote;
     if (read && touched_own(s, one, true, reterr))
         return -1;
-    if ((tally->gone && derive_gone(s, one, account, reterr)) || (tally->updates && write_updates(s, one, reterr)) ||
-        (tally->inserts && write_inserts(s, one, reterr)))
+    if (((tally->gone || tally->parked) && derive_gone(s, one, account, reterr)) ||
+        (tally->updates && write_updates(s, one, reterr)) ||
+        (tally->inserts && (write_inserts(s, one, reterr) || say_who_came(s, one, reterr))))
         return -1;
     return read ? touched_own(s, one, false, reterr) : 0;
 }
@@ -314,12 +357,12 @@ static int merge(struct pgsink *s, struct derive_one *one, const struct derive_r
                  struct err *reterr)
 {
     struct derive_tally tally = {0};
-    int64_t rows = 0;
+    int64_t rows = 0, missing = 0;
 
     if (empty_tables(s, one, "r", reterr) || query(s, one, range, &rows, reterr) ||
-        (rows > 1 && mark_doubles(s, one, reterr)) || derive_parents(s, one, range, reterr) ||
-        decide(s, one, range, reterr) || count_acts(s, one, &tally, reterr) ||
-        write_all(s, one, &tally, account, reterr))
+        (rows > 1 && mark_doubles(s, one, reterr)) || derive_parents(s, one, range, &missing, reterr) ||
+        decide(s, one, range, reterr) || (missing && decide_parked(s, one, reterr)) ||
+        count_acts(s, one, &tally, reterr) || write_all(s, one, &tally, account, reterr))
         return -1;
     return derive_settle(s, one, range, &tally, account, reterr);
 }

@@ -14,6 +14,7 @@
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/breaker.h"
 #include "sinks/postgres/derive_work.h"
+#include "sinks/postgres/park.h"
 #include "sinks/postgres/refusal.h"
 #include "sinks/postgres/rowwork.h"
 
@@ -118,7 +119,7 @@ static void put_conflict(struct buf *sql, bool again)
                " ON CONFLICT (pipeline, rule, key) WHERE status <> 'resolved' DO UPDATE SET op = excluded.op, "
                "category = excluded.category, severity = excluded.severity, sqlstate = excluded.sqlstate, column_name "
                "= excluded.column_name, constraint_name = excluded.constraint_name, reason = excluded.reason, "
-               "suggestion = excluded.suggestion%s",
+               "suggestion = excluded.suggestion, waits_table = excluded.waits_table, waits_id = excluded.waits_id%s",
                again ? ""
                      : ", status = 'pending', retries = 0, lsn = excluded.lsn, xid = excluded.xid, next_try = "
                        "excluded.next_try, last_tried = now()");
@@ -153,15 +154,17 @@ static int put_entries(struct pgsink *s, struct derive_one *one, const char *row
                             s->options.retry_limit > 0 ? backoff : NULL};
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_puts(&sql, "INSERT INTO pgrekey.quarantine (pipeline, rule, key, source_table, target_table, op, category, "
-                   "severity, sqlstate, column_name, constraint_name, reason, suggestion, change, lsn, xid, next_try) "
-                   "SELECT $1, $2, r.kt, $3, $4, $5, r.cat, ");
+                   "severity, sqlstate, column_name, constraint_name, reason, suggestion, change, lsn, xid, next_try, "
+                   "waits_table, waits_id) SELECT $1, $2, r.kt, $3, $4, $5, r.cat, ");
     put_by_category(&sql, category_severity);
-    buf_puts(&sql,
-             ", $6, $7, $8, CASE WHEN $9 <> '' THEN $9 WHEN r.cat = 'ambiguous_value' THEN 'several rows of one "
-             "key, or a rejected one' WHEN r.cat = 'orphan_reference' THEN 'a row that it refers to is not there, "
-             "or a rejected one' ELSE 'the derivation rejects it' END, ");
+    buf_puts(&sql, ", $6, $7, $8, CASE WHEN $9 <> '' THEN $9 WHEN r.cat = 'ambiguous_value' THEN 'several rows of one "
+                   "key, or a rejected one' WHEN r.parent_id IS NOT NULL THEN '" PARK_REASON_MISSING
+                   "' ELSE 'the derivation rejects it' END, ");
     put_by_category(&sql, category_suggestion);
-    buf_printf(&sql, ", '{}', $10, $11, now() + make_interval(secs => $12::float8) FROM (%s) AS r", rows);
+    buf_printf(&sql,
+               ", '{}', $10, $11, CASE WHEN r.parent_id IS NULL THEN now() + make_interval(secs => $12::float8) END, "
+               "r.parent_table, r.parent_id FROM (%s) AS r",
+               rows);
     put_conflict(&sql, s->derive->again);
     failed = derive_sql(s, one, &sql, sizeof(params) / sizeof(*params), params, ret_count, reterr);
     buf_done(&sql);
@@ -179,7 +182,7 @@ static int put_rejected(struct pgsink *s, struct derive_one *one, int64_t *ret_c
     int failed;
 
     buf_init(&rows, DERIVE_SQL_MAX);
-    buf_puts(&rows, "SELECT DISTINCT ON (kt) kt, CASE WHEN cat IN (");
+    buf_puts(&rows, "SELECT DISTINCT ON (kt) kt, parent_table, parent_id, CASE WHEN cat IN (");
     for (int c = CATEGORY_EMAIL_CONFLICT; c <= CATEGORY_TRANSIENT; c++) {
         buf_puts(&rows, c > CATEGORY_EMAIL_CONFLICT ? ", " : "");
         pg_put_literal(&rows, category_name((enum category)c));
@@ -232,17 +235,24 @@ static int note_bad(struct pgsink *s, struct derive_one *one, int64_t *ret_count
     return failed;
 }
 
+/* A row that is kept is known as its key's on: it goes with a parent that goes. */
 static int note_gone(struct pgsink *s, struct derive_one *one, int64_t *ret_count, struct err *reterr)
 {
+    const struct derivation *d = one->derivation;
     const char *params[] = {one->id};
     struct buf sql;
     int failed;
 
     buf_init(&sql, DERIVE_SQL_MAX);
-    buf_printf(&sql,
-               "WITH gone AS (DELETE FROM pgrekey.derived AS x USING pgrekey_r%d AS r WHERE x.derivation = $1::integer "
-               "AND x.key = r.kt AND r.act = 'g' RETURNING x.good) SELECT count(*) FILTER (WHERE good) FROM gone",
-               one->derivation->index);
+    buf_printf(
+        &sql,
+        "WITH went AS (SELECT r.kt, r.act FROM pgrekey_r%d AS r WHERE r.act IN ('g', 'p')), gone AS (DELETE FROM "
+        "pgrekey.derived AS x USING went WHERE x.derivation = $1::integer AND x.key = went.kt%s), kept AS "
+        "(UPDATE pgrekey.derived AS x SET good = NULL FROM went WHERE x.derivation = $1::integer AND x.key = "
+        "went.kt%s) SELECT count(*) FROM went JOIN pgrekey.derived AS x ON x.derivation = $1::integer AND x.key "
+        "= went.kt AND x.good",
+        d->index, d->owns_rows && d->gone != GONE_DELETE ? " AND went.act = 'p'" : "",
+        d->owns_rows && d->gone != GONE_DELETE ? " AND went.act = 'g'" : " AND false");
     failed = count_query(s, one, &sql, 1, params, ret_count, 1, reterr);
     buf_done(&sql);
     return failed;
@@ -262,7 +272,7 @@ int derive_settle(struct pgsink *s, struct derive_one *one, const struct derive_
         return -1;
     if ((tally->good && note_good(s, one, &good, reterr)) ||
         ((tally->rejected || one->refused) && note_bad(s, one, &bad, reterr)) ||
-        (tally->gone && note_gone(s, one, &gone, reterr)) ||
+        ((tally->gone || tally->parked) && note_gone(s, one, &gone, reterr)) ||
         (tally->rejected && put_rejected(s, one, &rejected, reterr)))
         return -1;
     account->mapped += good - bad - gone;
@@ -319,7 +329,7 @@ static int put_one(struct pgsink *s, struct derive_one *one, const char *key, bo
     pg_put_literal(&rows, key);
     buf_puts(&rows, "::text AS kt, ");
     pg_put_literal(&rows, category_name(category));
-    buf_puts(&rows, "::text AS cat");
+    buf_puts(&rows, "::text AS cat, NULL::text AS parent_table, NULL::text AS parent_id");
     failed = put_entries(s, one, session_text(&rows), deleting, &reason, &put, reterr);
     buf_done(&rows);
     note_failure(s, one, category, why);

@@ -61,6 +61,14 @@ void derive_put_key_text(struct buf *sql, const struct derive_one *one, const ch
     buf_puts(sql, " || ']'");
 }
 
+void derive_put_read_key(struct buf *sql, const struct derive_one *one, const char *json)
+{
+    buf_printf(sql, "json_populate_record(NULL::pg_temp.pgrekey_k%d, json_build_object(", one->derivation->index);
+    for (size_t i = 0; i < one->part_count; i++)
+        buf_printf(sql, "%s'k%zu', %s -> %zu", i ? ", " : "", i, json, i);
+    buf_puts(sql, ")) AS k");
+}
+
 void derive_put_row_text(struct buf *sql, const struct derive_one *one, const char *alias)
 {
     for (size_t i = 0; i < one->derivation->key_count; i++) {

@@ -37,7 +37,8 @@ struct derive_one {
     size_t input_count;
     struct derive_input *inputs;
     bool has_children; /* some table refers to its rows */
-    bool linked;       /* its rows refer to others by foreign key: pgrekey.derived tells their key by the row */
+    bool linked;       /* its rows refer to others of ours: pgrekey.derived tells their key by the row */
+    bool cascades;     /* deleting its rows may take rows of other tables with them */
 
     char id[16];    /* in pgrekey.derivation; "" before it was asked for */
     bool described; /* columns are known */
@@ -58,7 +59,9 @@ struct derive {
     bool *read; /* by rule index: some derivation reads its rows */
     bool *late; /* by rule index: its deletes wait for the derivations */
     bool wrote;
-    bool again; /* entries are tried again: their count of tries stays */
+    bool again;    /* entries are tried again: their count of tries stays */
+    bool in_chunk; /* s->net is the chunk's at hand */
+    int depth;     /* of rows that let go of others, because of which others.. */
 };
 
 /* How one statement over a range of working keys ended. */
@@ -76,6 +79,8 @@ void derive_put_column(struct buf *sql, const char *name);
 const struct column *derive_column(const struct derive_one *one, size_t i);
 /* "[" || to_json(k0::text) … || "]": the key as the quarantine names it. */
 void derive_put_key_text(struct buf *sql, const struct derive_one *one, const char *alias);
+/* The way back: a row k of pgrekey_k<d>, its texts through the column's types. */
+void derive_put_read_key(struct buf *sql, const struct derive_one *one, const char *json);
 /* A target row's key as pgrekey.derived has it: t.id::text. Or the same from the result's t0. */
 void derive_put_row_text(struct buf *sql, const struct derive_one *one, const char *alias);
 void derive_put_result_text(struct buf *sql, const struct derive_one *one, const char *alias);
@@ -102,7 +107,7 @@ int touched_where(struct pgsink *s, const char *schema, const char *table, const
 /* --- derive_run.c --- */
 /* What is to be done for the keys of a range. */
 struct derive_tally {
-    int64_t updates, inserts, gone, good, rejected, orphans;
+    int64_t updates, inserts, gone, parked, good, rejected, orphans;
 };
 /* All keys that wait. */
 int derive_keys(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
@@ -114,7 +119,8 @@ int derive_merge(struct pgsink *s, struct derive_one *one, const struct derive_r
 int derive_ask_id(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
 
 /* --- derive_parents.c --- */
-int derive_parents(struct pgsink *s, struct derive_one *one, const struct derive_range *range,
+/* *ret_missing: how many keys lack a required parent. */
+int derive_parents(struct pgsink *s, struct derive_one *one, const struct derive_range *range, int64_t *ret_missing,
                    struct err *reterr) MUST_CHECK;
 
 /* --- derive_isolate.c --- */

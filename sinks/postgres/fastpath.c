@@ -421,35 +421,6 @@ void fastpath_count_only(const struct pgsink *s, size_t rule_index, struct accou
         delta->excluded += !s->net->entries[e].aside && s->net->entries[e].action == NET_EXCLUDED;
 }
 
-/* Derived rows that still refer to what is about to go let go of it. */
-static int release_derived(struct pgsink *s, size_t r, struct err *reterr)
-{
-    const struct rule *rule = s->rules[r].target.rule;
-    const char *params[1];
-    struct buf array, rows;
-    size_t count = 0;
-    int failed = 0;
-
-    if (rule->locator_count != 1 || rule->on_delete != DELETE_ROW)
-        return 0;
-    buf_init(&array, SESSION_ARRAY_MAX);
-    buf_init(&rows, SQL_MAX);
-    for (uint32_t e = s->net->rules[r].first; e != NET_NONE; e = s->net->entries[e].next) {
-        const struct net_entry *entry = &s->net->entries[e];
-        if (!net_deletes(entry) || entry->action == NET_REPLACE)
-            continue;
-        session_put_array_item(&array, &entry->locator[0]);
-        count++;
-    }
-    params[0] = session_end_array(&array);
-    buf_printf(&rows, "SELECT unnest($1::%s[])", s->rules[r].target.types[rule->locator[0]]);
-    if (count)
-        failed = derive_release(s, rule->to_schema, rule->to_table, session_text(&rows), 1, params, reterr);
-    buf_done(&rows);
-    buf_done(&array);
-    return failed;
-}
-
 /* Children first. `late`: rules whose rows derived ones refer to; their deletes come when those have gone. */
 static int write_all_deletes(struct pgsink *s, bool late, struct account *deltas, struct err *reterr)
 {
@@ -458,8 +429,6 @@ static int write_all_deletes(struct pgsink *s, bool late, struct account *deltas
 
     for (size_t i = s->rule_count; i-- > 0;) {
         size_t r = (size_t)order[i];
-        if (late && derive_holds(s, r) && s->net->rules[r].hashed && release_derived(s, r, reterr))
-            return -1;
         for (size_t a = 0; s->net->rules[r].hashed && a < 3; a++)
             if ((derive_holds(s, r) && DELETES[a] != NET_REPLACE) == late &&
                 write_deletes(s, r, DELETES[a], &deltas[r], reterr))
@@ -496,5 +465,6 @@ int fastpath_write(struct pgsink *s, struct chunk_plan *plan, struct account *de
     if (derive_finish(s, reterr) || (s->derive && write_all_deletes(s, true, deltas, reterr)) ||
         derive_run(s, NULL, reterr))
         return -1;
+    derive_written(s);
     return pending_put_notes(s, plan, reterr) || park_new_rows(s, plan, deltas, reterr) ? -1 : 0;
 }

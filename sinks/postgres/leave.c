@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/park.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/rowwork.h"
@@ -30,7 +31,7 @@ struct frame {
 
 struct leaving {
     struct pgsink *s;
-    bool in_chunk;              /* rows that the net change deletes or moves see to themselves */
+    int ways;                   /* PARK_… */
     const struct rule *skipped; /* whose rows all go, or NULL */
     const struct frame *frame;  /* the innermost */
     int depth;
@@ -75,41 +76,45 @@ static int run(struct pgsink *s, const char *doing, struct query *query, PGresul
 
 /* --- whose children --- */
 
-static bool is_moved(const struct net_entry *entry)
+/* Sees to itself. */
+static bool is_moved(const struct leaving *leaving, const struct net_entry *entry)
 {
-    return net_updates(entry) || net_deletes(entry);
+    return net_deletes(entry) || ((leaving->ways & PARK_MOVED) && net_updates(entry));
 }
 
 /* Column `at` of the locators of all rows of a rule that the net change deletes or moves. */
-static const char *moved_array(struct query *query, const struct pgsink *s, size_t r, size_t at)
+static const char *moved_array(struct query *query, const struct leaving *leaving, size_t r, size_t at)
 {
+    const struct pgsink *s = leaving->s;
     struct buf *array = &query->arrays[query->array_count++];
 
     buf_init(array, SESSION_ARRAY_MAX);
     for (uint32_t e = s->net->rules[r].first; e != NET_NONE; e = s->net->entries[e].next)
-        if (is_moved(&s->net->entries[e]))
+        if (is_moved(leaving, &s->net->entries[e]))
             session_put_array_item(array, &s->net->entries[e].locator[at]);
     return session_end_array(array);
 }
 
-static bool any_moved(const struct pgsink *s, size_t r)
+static bool any_moved(const struct leaving *leaving, size_t r)
 {
+    const struct pgsink *s = leaving->s;
+
     for (uint32_t e = s->net->rules[r].first; e != NET_NONE; e = s->net->entries[e].next)
-        if (is_moved(&s->net->entries[e]))
+        if (is_moved(leaving, &s->net->entries[e]))
             return true;
     return false;
 }
 
 /* "EXISTS (SELECT FROM unnest(..) m WHERE m.l0 = t.id ..)" */
-static void put_moved(struct query *query, const struct pgsink *s, size_t r)
+static void put_moved(struct query *query, const struct leaving *leaving, size_t r)
 {
-    const struct target *target = &s->rules[r].target;
+    const struct target *target = &leaving->s->rules[r].target;
     const struct rule *rule = target->rule;
 
     buf_puts(&query->sql, "EXISTS (SELECT FROM unnest(");
     for (size_t i = 0; i < rule->locator_count; i++) {
         buf_puts(&query->sql, i ? ", " : "");
-        put_param(query, moved_array(query, s, r, i));
+        put_param(query, moved_array(query, leaving, r, i));
         buf_printf(&query->sql, "::%s[]", target->types[rule->locator[i]]);
     }
     buf_puts(&query->sql, ") m (");
@@ -169,9 +174,10 @@ static void put_children(struct query *query, const struct leaving *leaving, con
     buf_printf(&query->sql, "::%s[])", target->types[reference->column]);
     put_living(query, s, reference);
     put_not_leaving(query, leaving, target);
-    if (leaving->in_chunk && s->net->rules[reference->rule].entry_count && any_moved(s, reference->rule)) {
+    if ((leaving->ways & (PARK_MOVED | PARK_DELETED)) && s->net->rules[reference->rule].entry_count &&
+        any_moved(leaving, reference->rule)) {
         buf_puts(&query->sql, " AND NOT ");
-        put_moved(query, s, reference->rule);
+        put_moved(query, leaving, reference->rule);
     }
 }
 
@@ -396,7 +402,9 @@ static int leave_required(struct leaving *leaving, const struct reference *refer
         if (find_children(leaving, reference, ids, &children, reterr))
             return -1;
         count = PQntuples(children);
-        rc = count && (leave_below(leaving, reference, children, reterr) ||
+        rc = count && (derive_touch_found(leaving->s, leaving->s->rules[reference->rule].target.rule, children,
+                                          reterr) ||
+                       leave_below(leaving, reference, children, reterr) ||
                        park_children(leaving, reference, children, reterr))
                  ? -1
                  : 0;
@@ -418,14 +426,14 @@ static int release_moved(struct leaving *leaving, const struct reference *refere
     struct query query;
     int rc;
 
-    if (!leaving->in_chunk || (!own->second_pass && own->parent != target->rule) ||
-        s->net->rules[reference->rule].entry_count == 0 || !any_moved(s, reference->rule))
+    if (!(leaving->ways & PARK_MOVED) || (!own->second_pass && own->parent != target->rule) ||
+        s->net->rules[reference->rule].entry_count == 0 || !any_moved(leaving, reference->rule))
         return 0;
     query_init(&query);
     buf_printf(&query.sql, "UPDATE %s t SET %s = NULL WHERE t.%s = ANY (", target->table, column, column);
     put_param(&query, ids);
     buf_printf(&query.sql, "::%s[]) AND ", target->types[reference->column]);
-    put_moved(&query, s, reference->rule);
+    put_moved(&query, leaving, reference->rule);
     rc = run(s, "taking references back", &query, NULL, reterr);
     query_done(&query);
     return rc;
@@ -443,6 +451,8 @@ static int leave_optional(struct leaving *leaving, const struct reference *refer
     int64_t count;
     int rc;
 
+    if (derive_touch_reference(s, reference, ids, false, reterr))
+        return -1;
     query_init(&query);
     buf_printf(&query.sql, "WITH o AS (SELECT t.%s::text AS was, ", column);
     park_put_key(&query.sql, target, "t");
@@ -470,7 +480,7 @@ static int leave_optional(struct leaving *leaving, const struct reference *refer
     place->pending += count;
     PQclear(result);
     query_done(&query);
-    return rc;
+    return rc || (count && derive_touch_reference(s, reference, ids, true, reterr)) ? -1 : 0;
 }
 
 static int leave(struct leaving *leaving, size_t place, const char *ids, struct err *reterr)
@@ -483,6 +493,8 @@ static int leave(struct leaving *leaving, size_t place, const char *ids, struct 
         return err_set(reterr, ERR_POISON, "rows refer to one another in too long a chain");
     leaving->depth++;
     leaving->frame = &frame;
+    if (!(leaving->ways & PARK_NOT_DERIVED))
+        rc = derive_release(leaving->s, place, ids, leaving->ways, reterr);
     for (size_t i = 0; rc == 0 && i < references->count; i++) {
         const struct reference *reference = &references->items[i];
         if (reference->place != place || leaving->s->rules[reference->rule].target.rule == leaving->skipped)
@@ -583,7 +595,7 @@ static int group_ids(struct pgsink *s, size_t r, const struct here *here, const 
 int park_group_leaving(struct pgsink *s, size_t rule_index, const uint32_t *entries, size_t count, struct err *reterr)
 {
     const struct target *target = &s->rules[rule_index].target;
-    struct leaving leaving = {.s = s, .in_chunk = true};
+    struct leaving leaving = {.s = s, .ways = PARK_MOVED};
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < target->here_count; i++) {
@@ -607,6 +619,10 @@ static void put_needed(struct query *query, const struct pgsink *s, size_t place
     const char *before = "";
 
     buf_printf(&query->sql, "SELECT DISTINCT r.%s::text FROM %s r WHERE ", column, relation);
+    if (references_derived(references, place)) {
+        buf_puts(&query->sql, "true");
+        return;
+    }
     for (size_t i = 0; i < references->count; i++) {
         const struct target *target = &s->rules[references->items[i].rule].target;
         if (references->items[i].place != place)
@@ -618,13 +634,15 @@ static void put_needed(struct query *query, const struct pgsink *s, size_t place
 }
 
 static int relation_leaving(struct leaving *leaving, size_t place, const char *relation, const char *column,
-                            struct err *reterr)
+                            int param_count, const char *const *params, struct err *reterr)
 {
     PGresult *result = NULL;
     struct query query;
     int rc;
 
     query_init(&query);
+    for (int i = 0; i < param_count; i++)
+        query.params[query.count++] = params[i];
     put_needed(&query, leaving->s, place, relation, column);
     rc = run(leaving->s, "looking for rows that refer to others that go", &query, &result, reterr);
     query_done(&query);
@@ -644,14 +662,14 @@ static bool stands_at(const struct place *place, const char *schema, const char 
 }
 
 int park_leaving(struct pgsink *s, const char *schema, const char *table, const char *relation, const char *column,
-                 struct err *reterr)
+                 int param_count, const char *const *params, int ways, struct err *reterr)
 {
-    struct leaving leaving = {.s = s};
+    struct leaving leaving = {.s = s, .ways = ways};
 
     for (size_t p = 0; p < s->references.place_count; p++)
         if (stands_at(&s->references.places[p], schema, table) &&
             strcmp(s->references.places[p].column_name, column) == 0)
-            return relation_leaving(&leaving, p, relation, s->references.places[p].column, reterr);
+            return relation_leaving(&leaving, p, relation, s->references.places[p].column, param_count, params, reterr);
     return 0;
 }
 
@@ -666,7 +684,7 @@ int park_rule_leaving(struct pgsink *s, const struct rule *rule, const char *fro
         struct buf relation;
         buf_init(&relation, SQL_MAX);
         buf_printf(&relation, "(SELECT %s FROM %s%s)", column, target->table, from_source);
-        rc = relation_leaving(&leaving, target->here[i].place, session_text(&relation), column, reterr);
+        rc = relation_leaving(&leaving, target->here[i].place, session_text(&relation), column, 0, NULL, reterr);
         buf_done(&relation);
     }
     return rc;
@@ -703,7 +721,7 @@ static int ask_needed(struct leaving *leaving, size_t place, const char *ids, bo
 
 int park_any_leaving(struct pgsink *s, bool *ret_any, struct err *reterr)
 {
-    struct leaving leaving = {.s = s, .in_chunk = true};
+    struct leaving leaving = {.s = s, .ways = PARK_MOVED};
     int rc = 0;
 
     *ret_any = false;

@@ -68,12 +68,19 @@ int park_sweep(struct pgsink *s, struct err *reterr) MUST_CHECK;
 
 /* --- who goes (leave.c) --- */
 
-/* Rows of a table are about to be deleted; `relation` and `column` as in park_arrived. Living rows of
- * row rules that need them leave the target, children first, and wait; optional references to them become NULL and
+/* Who else of the chunk at hand sees to itself, and whether rows of derivations are let be. */
+enum {
+    PARK_MOVED = 1,   /* rows that the net change deletes or updates */
+    PARK_DELETED = 2, /* rows that it deletes: what it updates has been written */
+    PARK_NOT_DERIVED = 4,
+};
+
+/* Rows of a table are about to be deleted; `relation` and `column` as in park_arrived, with its parameters. Living rows
+ * of row rules that need them leave the target, children first, and wait; optional references to them become NULL and
  * wait. Nothing is asked where nobody refers to the table. Poison: a row that must leave is held by rows that no rule
  * owns. */
 int park_leaving(struct pgsink *s, const char *schema, const char *table, const char *relation, const char *column,
-                 struct err *reterr) MUST_CHECK;
+                 int param_count, const char *const *params, int ways, struct err *reterr) MUST_CHECK;
 /* The same for the net change's deletes of one rule; and for a row. */
 int park_group_leaving(struct pgsink *s, size_t rule_index, const uint32_t *entries, size_t count,
                        struct err *reterr) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sinks/postgres/derive.h"
 #include "sinks/postgres/park.h"
 #include "sinks/postgres/refusal.h"
 #include "sinks/postgres/rowwork.h"
@@ -212,8 +213,11 @@ int pending_arrived(struct pgsink *s, size_t place, const char *ids, struct err 
         if (reference->place != place || !reference->mapped || reference->required ||
             s->rules[reference->rule].pending == 0)
             continue;
+        if (derive_touch_reference(s, reference, ids, true, reterr))
+            return -1;
         int refused = try_fill(s, reference, ids, NULL, reterr);
-        if (refused < 0 || (refused > 0 && fill_each(s, reference, ids, reterr)))
+        if (refused < 0 || (refused > 0 && fill_each(s, reference, ids, reterr)) ||
+            derive_touch_reference(s, reference, ids, false, reterr))
             return -1;
     }
     return 0;

@@ -49,7 +49,7 @@ static bool is_plain(const struct pgsink *s, const struct chunk_plan *plan)
             return false;
         if (s->net->rules[r].aside_count || (s->net->rules[r].entry_count && derive_reads(s, rule)))
             return false;
-        if (!s->rules[r].target.may_exclude && rule->on_delete == DELETE_ROW)
+        if (!s->rules[r].target.may_exclude && rule->on_delete == DELETE_ROW && !derive_holds(s, r))
             continue;
         for (uint32_t e = s->net->rules[r].first; e != NET_NONE; e = s->net->entries[e].next)
             if (net_deletes(&s->net->entries[e]))

@@ -148,6 +148,96 @@ static void add_foreign_keys(struct references *references, const struct map *ma
     }
 }
 
+/* --- derivations' --- */
+
+static void add_derived(struct references *references, const struct derived_reference *reference)
+{
+    for (size_t i = 0; i < references->derived_count; i++)
+        if (references->derived[i].derivation == reference->derivation &&
+            references->derived[i].place == reference->place &&
+            strcmp(references->derived[i].column, reference->column) == 0)
+            return;
+    references->derived =
+        mem_realloc(references->derived, (references->derived_count + 1) * sizeof(*references->derived));
+    references->derived[references->derived_count++] = *reference;
+}
+
+/* Where rows of an entity stand: with the rule that makes them, or with the derivation. */
+static int entity_place(struct references *references, const struct map *map, const struct catalog *target,
+                        const char *entity)
+{
+    for (size_t i = 0; i < map_rule_count(map); i++) {
+        const struct rule *rule = map_rule(map, i);
+        if (rule->entity && strcmp(rule->entity, entity) == 0 && map_rule_target(map, rule))
+            return make_place(references, map_rule_target(map, rule), key_of(rule));
+    }
+    for (size_t i = 0; i < map_derivation_count(map); i++) {
+        const struct derivation *d = map_derivation(map, i);
+        const struct relation *relation = catalog_find(target, d->to_schema, d->to_table);
+        for (size_t k = 0; relation && d->entity && strcmp(d->entity, entity) == 0 && k < d->key_count; k++)
+            if (d->keys[k].entity && !d->keys[k].reference)
+                return make_place(references, relation, d->keys[k].column);
+    }
+    return NO_PLACE;
+}
+
+static void add_derived_mapped(struct references *references, const struct map *map, const struct catalog *target,
+                               const struct derivation *d)
+{
+    struct derived_reference reference = {.derivation = (size_t)d->index, .mapped = true};
+
+    for (size_t k = 0; k < d->key_count; k++) {
+        int place = d->keys[k].entity && d->keys[k].reference ? entity_place(references, map, target, d->keys[k].entity)
+                                                              : NO_PLACE;
+        reference.column = d->keys[k].column;
+        reference.place = (size_t)place;
+        reference.required = true;
+        if (place != NO_PLACE)
+            add_derived(references, &reference);
+    }
+    for (const struct derivation_column *c = d->columns;
+         c && (d->column_count ? c < d->columns + d->column_count : c->name != NULL); c++) {
+        int place = c->parent_entity ? entity_place(references, map, target, c->parent_entity) : NO_PLACE;
+        reference.column = c->name;
+        reference.place = (size_t)place;
+        reference.required = c->required;
+        if (place != NO_PLACE)
+            add_derived(references, &reference);
+    }
+}
+
+static bool owns(const struct derivation *d, const char *column)
+{
+    for (size_t k = 0; k < d->key_count; k++)
+        if (strcmp(d->keys[k].column, column) == 0)
+            return d->owns_rows;
+    for (size_t i = 0; i < d->column_count; i++)
+        if (strcmp(d->columns[i].name, column) == 0)
+            return true;
+    return d->owns_rows && d->column_count == 0; /* not described yet */
+}
+
+static void add_derived_foreign_keys(struct references *references, const struct map *map, const struct catalog *target,
+                                     const struct derivation *d)
+{
+    const struct relation *relation = catalog_find(target, d->to_schema, d->to_table);
+
+    for (size_t i = 0; relation && i < relation->fk_count; i++) {
+        const struct foreign_key *fk = &relation->fks[i];
+        const struct relation *parent = catalog_find(target, fk->parent_schema, fk->parent_table);
+        const struct column *column = &relation->columns[fk->columns[0]];
+
+        if (fk->count != 1 || !parent || !is_ours(map, fk->parent_schema, fk->parent_table) || !owns(d, column->name))
+            continue;
+        int place = make_place(references, parent, fk->parent_columns[0]);
+        if (place != NO_PLACE)
+            add_derived(references, &(struct derived_reference){.derivation = (size_t)d->index,
+                                                                .column = column->name,
+                                                                .place = (size_t)place,
+                                                                .required = column->not_null});
+    }
+}
+
 void references_init(struct references *references, const struct map *map, const struct catalog *target)
 {
     size_t columns = 0;
@@ -164,6 +254,10 @@ void references_init(struct references *references, const struct map *map, const
             references->place_of[references->offsets[r] + c] = add_mapped(references, map, target, map_rule(map, r), c);
     for (size_t r = 0; r < references->rule_count; r++)
         add_foreign_keys(references, map, target, map_rule(map, r));
+    for (size_t i = 0; i < map_derivation_count(map); i++) {
+        add_derived_mapped(references, map, target, map_derivation(map, i));
+        add_derived_foreign_keys(references, map, target, map_derivation(map, i));
+    }
 }
 
 void references_done(struct references *references)
@@ -175,6 +269,7 @@ void references_done(struct references *references)
     }
     free(references->places);
     free(references->items);
+    free(references->derived);
     free(references->offsets);
     free(references->place_of);
     *references = (struct references){0};
@@ -187,6 +282,14 @@ int references_column_at(const struct place *place, const struct rule *rule)
     if (strcmp(place->name, rule->to_table) != 0 || strcmp(place->schema, rule->to_schema) != 0)
         return -1;
     return rule_column(rule, place->column_name);
+}
+
+bool references_derived(const struct references *references, size_t place)
+{
+    for (size_t i = 0; i < references->derived_count; i++)
+        if (references->derived[i].place == place)
+            return true;
+    return false;
 }
 
 bool references_required(const struct references *references, size_t place)

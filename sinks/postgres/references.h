@@ -38,11 +38,22 @@ struct reference {
     bool mapped; /* by the mapping; else by a foreign key alone */
 };
 
+/* The same of a derivation's rows. */
+struct derived_reference {
+    size_t derivation;
+    const char *column; /* of its table */
+    size_t place;
+    bool required;
+    bool mapped;
+};
+
 struct references {
     size_t place_count;
     struct place *places;
     size_t count;
     struct reference *items;
+    size_t derived_count;
+    struct derived_reference *derived;
     size_t rule_count, *offsets; /* of each rule's columns in place_of */
     int *place_of;               /* of a mapped reference */
 };
@@ -58,6 +69,8 @@ static inline int references_place(const struct references *references, const st
 }
 /* The rule's column that stands at this place; -1 where the rule does not write it. */
 int references_column_at(const struct place *place, const struct rule *rule);
+/* Do rows of derivations refer to this place? */
+bool references_derived(const struct references *references, size_t place);
 /* Does anybody refer to this place, but for optional references of the mapping? */
 bool references_required(const struct references *references, size_t place);
 /* The place of a table and column; NO_PLACE where nobody refers to it. */

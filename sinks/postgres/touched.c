@@ -234,7 +234,7 @@ int touched_own(struct pgsink *s, struct derive_one *one, bool old, struct err *
     buf_puts(&condition, ") IN (SELECT ");
     for (size_t i = 0; i < d->key_count; i++)
         buf_printf(&condition, "%sr.t%zu", i ? ", " : "", i);
-    buf_printf(&condition, " FROM pgrekey_r%d AS r WHERE r.act IN ('u', 'i', 'g'))", d->index);
+    buf_printf(&condition, " FROM pgrekey_r%d AS r WHERE r.act IN ('u', 'i', 'g', 'p'))", d->index);
     failed = take(s, d->to_schema, d->to_table, one, old ? MOMENT_OLD : MOMENT_NEW, session_text(&condition), 0, NULL,
                   reterr);
     buf_done(&condition);
@@ -332,6 +332,8 @@ static int take_entries(struct pgsink *s, const struct rule *rule, enum moment m
 
 int derive_before(struct pgsink *s, struct err *reterr)
 {
+    if (s->derive)
+        s->derive->in_chunk = true;
     for (size_t r = 0; s->derive && r < s->rule_count; r++)
         if (s->derive->read[r] && s->net->rules[r].hashed && s->net->rules[r].entry_count &&
             take_entries(s, s->rules[r].target.rule, MOMENT_OLD, reterr))
@@ -365,4 +367,52 @@ int derive_touch_rows(struct pgsink *s, const struct row *const *rows, size_t co
             return -1;
     }
     return 0;
+}
+
+int derive_touch_found(struct pgsink *s, const struct rule *rule, const PGresult *found, struct err *reterr)
+{
+    struct locators locators;
+
+    if (!derive_reads(s, rule))
+        return 0;
+    locators_begin(s, rule, &locators);
+    for (int i = 0; i < PQntuples(found); i++) {
+        for (size_t c = 0; c < rule->locator_count; c++)
+            session_put_array_item(&locators.arrays[c], &(struct value){.text = PQgetvalue(found, i, (int)c),
+                                                                        .len = (uint32_t)PQgetlength(found, i, (int)c),
+                                                                        .state = VALUE_TEXT});
+        locators.count++;
+    }
+    return locators_take(s, &locators, MOMENT_ALONE, reterr);
+}
+
+int derive_touch_reference(struct pgsink *s, const struct reference *reference, const char *ids, bool pending,
+                           struct err *reterr)
+{
+    const struct target *target = &s->rules[reference->rule].target;
+    const struct rule *rule = target->rule;
+    const char *params[] = {ids, s->options.pipeline, rule->name, s->references.places[reference->place].label,
+                            rule->columns[reference->column].name};
+    struct buf condition;
+    int failed;
+
+    if (!derive_reads(s, rule))
+        return 0;
+    buf_init(&condition, DERIVE_SQL_MAX);
+    if (pending) {
+        for (size_t l = 0; l < rule->locator_count; l++)
+            buf_printf(&condition, "%st.%s", l ? ", " : "(", target->columns[rule->locator[l]]);
+        buf_puts(&condition, ") IN (SELECT ");
+        for (size_t l = 0; l < rule->locator_count; l++)
+            buf_printf(&condition, "%sp.locator[%zu]::%s", l ? ", " : "", l + 1, target->types[rule->locator[l]]);
+        buf_puts(&condition, " FROM pgrekey.pending_reference AS p WHERE p.parent_id = ANY ($1::text[]) AND p.pipeline "
+                             "= $2 AND p.rule = $3 AND p.parent_table = $4 AND p.column_name = $5)");
+    } else {
+        buf_printf(&condition, "t.%s = ANY ($1::%s[])", target->columns[reference->column],
+                   target->types[reference->column]);
+    }
+    failed = touched_where(s, rule->to_schema, rule->to_table, NULL, session_text(&condition), pending ? 5 : 1, params,
+                           reterr);
+    buf_done(&condition);
+    return failed;
 }

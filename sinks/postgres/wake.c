@@ -238,12 +238,13 @@ static int find_entries(struct pgsink *s, const struct place *place, const char 
                         struct err *reterr)
 {
     const char *params[] = {s->options.pipeline, place->label, ids};
-    char sql[640];
+    char sql[768];
 
     snprintf(sql, sizeof(sql),
              "SELECT id, first_seen = now(), rule, key, op, change, lsn, xid, target_row::text"
              " FROM pgrekey.quarantine WHERE pipeline = $1 AND waits_table = $2 AND waits_id = ANY ($3::text[])"
-             " AND waits_id IS NOT NULL AND " OPEN " LIMIT %d",
+             " AND waits_id IS NOT NULL AND rule NOT IN (SELECT rule FROM pgrekey.derivation WHERE pipeline = $1)"
+             " AND " OPEN " LIMIT %d",
              WAKE_MAX);
     return session_query(s, "looking for who waits", sql, 3, params, ret_result, reterr);
 }
@@ -440,6 +441,8 @@ static int take_up_place(struct pgsink *s, const struct arrival *arrived, size_t
     (void)session_end_array(&ids);
     if (place->pending)
         rc = pending_arrived(s, arrived[0].place, session_text(&ids), reterr);
+    if (rc == 0)
+        rc = derive_arrived(s, arrived[0].place, session_text(&ids), reterr);
     if (rc == 0 && place->waiting)
         rc = wake(s, place, session_text(&ids), woken, reterr);
     buf_done(&ids);
@@ -530,7 +533,7 @@ static int sweep_place(struct pgsink *s, size_t at, bool *ret_more, struct err *
         (place->pending && find_standing(s, at, WAITING_REFERENCES, reterr)))
         return -1;
     *ret_more = s->park->arrived_count >= SWEEP_MAX;
-    if (park_drain(s, &woken, reterr) || (woken && park_finish(s, reterr)))
+    if (park_drain(s, &woken, reterr) || ((woken || derive_has_keys(s)) && park_finish(s, reterr)))
         return -1;
     return retry_commit(s, reterr);
 }
