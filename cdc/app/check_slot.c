@@ -124,15 +124,24 @@ static void check_identity(struct check *check)
 static void add_step(struct check *check, const struct pgsink_step *step)
 {
     char remedy[ERR_TEXT_MAX];
-    bool removed = strcmp(step->state, "removed") == 0;
     snprintf(remedy, sizeof(remedy),
              *step->source_table ? "run it, then: pgrekey resync %s" : "run it, then: pgrekey resync",
              step->source_table);
-    findings_add(&check->findings, FINDING_WARNING, SIDE, removed ? "step_removed" : "step_changed",
-                 removed ? NULL : remedy,
-                 removed ? "%s %s is not in the mapping any more: its rows stay, out of the account"
-                         : "%s %s was changed: the rows that are there stay as the older mapping made them",
-                 step->kind, step->name);
+    if (strcmp(step->state, "new") == 0)
+        findings_add(&check->findings, FINDING_INFO, SIDE, "step_new", NULL,
+                     "%s %s is new: its table is copied when the next run begins, before the stream goes on",
+                     step->kind, step->name);
+    else if (strcmp(step->state, "removed") == 0)
+        findings_add(&check->findings, FINDING_WARNING, SIDE, "step_removed", NULL,
+                     "%s %s is not in the mapping any more: its rows stay, out of the account", step->kind, step->name);
+    else if (strcmp(step->kind, "mirror") == 0)
+        findings_add(&check->findings, FINDING_INFO, SIDE, "step_changed", NULL,
+                     "mirror %s was changed: it is copied again when the next run begins, before the stream goes on",
+                     step->name);
+    else
+        findings_add(&check->findings, FINDING_WARNING, SIDE, "step_changed", remedy,
+                     "%s %s was changed: the rows that are there stay as the older mapping made them", step->kind,
+                     step->name);
 }
 
 /* What a changed mapping would mean for the rows that stand there already. */

@@ -291,7 +291,10 @@ static int tell_steps(struct engine *engine, struct err *reterr)
         const struct pgsink_step *step = &steps[i];
         char name[LOG_QUOTED_MAX];
         (void)log_quote(step->name, name, sizeof(name));
-        if (strcmp(step->state, "removed") == 0)
+        if (strcmp(step->state, "new") == 0)
+            log_event(LOG_INFO, "step_new", "slot=%s step=%s kind=%s table=%s", engine->settings->source_slot, name,
+                      step->kind, step->source_table);
+        else if (strcmp(step->state, "removed") == 0)
             log_event(LOG_INFO, "step_removed", "slot=%s step=%s kind=%s msg=\"its rows stay, out of the account\"",
                       engine->settings->source_slot, name, step->kind);
         else

@@ -153,7 +153,7 @@ static int set_skip(struct engine *engine, struct err *reterr)
     return 0;
 }
 
-/* Parts that a TRUNCATE has emptied are loaded as those of a first snapshot are. */
+/* Parts that a TRUNCATE has emptied, or of rules that have joined, are loaded as those of a first snapshot are. */
 static int load_left(struct engine *engine, struct err *reterr)
 {
     struct snapshot s = {.engine = engine};
@@ -176,7 +176,10 @@ static int load_left(struct engine *engine, struct err *reterr)
 
 int snapshot_rejoin(struct engine *engine, struct err *reterr)
 {
-    return load_left(engine, reterr) != 0 ? -1 : set_skip(engine, reterr);
+    if (snapshot_plan_new(engine, reterr) != 0 || load_left(engine, reterr) != 0 ||
+        pgsink_steps_loaded(engine->sink, reterr) != 0)
+        return -1;
+    return set_skip(engine, reterr);
 }
 
 int snapshot_take(struct engine *engine, const struct pgsink_position *position, struct err *reterr)

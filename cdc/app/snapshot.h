@@ -66,6 +66,8 @@ int snapshot_plan(struct snapshot *s, struct err *reterr) MUST_CHECK;
 int snapshot_plan_record(struct snapshot *s, struct err *reterr) MUST_CHECK;
 /* Those of the recorded parts that are not done. ERR_REFUSED where the mapping no longer has their tables or rules. */
 int snapshot_plan_read(struct snapshot *s, struct err *reterr) MUST_CHECK;
+/* Of a pipeline that streams: parts for rules that joined it and have none yet, recorded on the target. */
+int snapshot_plan_new(struct engine *engine, struct err *reterr) MUST_CHECK;
 void snapshot_plan_free(struct snapshot *s);
 
 /* All parts that are not done. */

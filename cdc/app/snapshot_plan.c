@@ -59,15 +59,16 @@ static void add_part(struct snapshot *s, int level, const struct copy_range *ran
     s->part_count++;
 }
 
+/* wanted: by rule->index; NULL: all. */
 static int plan_table(struct snapshot *s, PGconn *conn, const struct relation *relation, const int *levels, int level,
-                      struct err *reterr)
+                      const bool *wanted, struct err *reterr)
 {
     size_t all, count = 0;
     const struct rule *const *of_table = map_rules_of(s->engine->binding.map, relation, &all);
     const struct rule **rules = mem_alloc((all + 1) * sizeof(*rules));
     bool whole = false;
     for (size_t i = 0; i < all; i++)
-        if (levels[of_table[i]->index] == level) {
+        if (levels[of_table[i]->index] == level && (!wanted || wanted[of_table[i]->index])) {
             rules[count++] = of_table[i];
             whole = whole || refers_to_itself(s->engine, of_table[i]);
         }
@@ -88,21 +89,26 @@ static int plan_table(struct snapshot *s, PGconn *conn, const struct relation *r
     return failed;
 }
 
-int snapshot_plan(struct snapshot *s, struct err *reterr)
+static int plan(struct snapshot *s, const bool *wanted, struct err *reterr)
 {
     struct engine *engine = s->engine;
     int *levels = mem_alloc((map_rule_count(engine->binding.map) + 1) * sizeof(*levels));
     s->level_count = find_levels(engine->binding.map, levels);
     PGconn *conn = NULL;
     int failed = engine_open_source(engine->settings, "snapshot plan", ENGINE_PATIENT, &conn, reterr);
-    if (!failed)
+    if (!failed && !wanted)
         failed = snapshot_join(conn, s->point.name, reterr);
     for (int level = 0; !failed && level < s->level_count; level++)
         for (size_t i = 0; !failed && i < engine->binding.source->count; i++)
-            failed = plan_table(s, conn, &engine->binding.source->relations[i], levels, level, reterr);
+            failed = plan_table(s, conn, &engine->binding.source->relations[i], levels, level, wanted, reterr);
     pg_close(conn);
     free(levels);
     return failed;
+}
+
+int snapshot_plan(struct snapshot *s, struct err *reterr)
+{
+    return plan(s, NULL, reterr);
 }
 
 /* --- on the target --- */
@@ -115,7 +121,7 @@ static char **names_of(const struct part *part)
     return names;
 }
 
-int snapshot_plan_record(struct snapshot *s, struct err *reterr)
+static struct pgsink_part *records_of(const struct snapshot *s)
 {
     struct pgsink_part *records = mem_zalloc(s->part_count + 1, sizeof(*records));
     for (size_t i = 0; i < s->part_count; i++) {
@@ -131,9 +137,63 @@ int snapshot_plan_record(struct snapshot *s, struct err *reterr)
             .rule_count = part->rule_count,
         };
     }
+    return records;
+}
+
+int snapshot_plan_record(struct snapshot *s, struct err *reterr)
+{
+    struct pgsink_part *records = records_of(s);
     int failed = pgsink_snapshot_plan(s->engine->sink, s->slot_lsn, records, s->part_count, reterr);
     pgsink_parts_free(records, s->part_count);
     return failed;
+}
+
+/* Is the rule new on the target, and not planned yet? */
+static bool is_new(const struct rule *rule, const struct pgsink_step *steps, size_t step_count,
+                   const struct pgsink_part *parts, size_t part_count)
+{
+    bool found = false;
+    for (size_t i = 0; i < step_count; i++)
+        found = found || (strcmp(steps[i].state, "new") == 0 && strcmp(steps[i].name, rule->name) == 0);
+    for (size_t i = 0; found && i < part_count; i++)
+        for (size_t r = 0; r < parts[i].rule_count; r++)
+            if (strcmp(parts[i].rules[r], rule->name) == 0)
+                return false;
+    return found;
+}
+
+/* wanted[rule->index]; *ret_any: there are such. */
+static int find_new(struct engine *engine, bool *wanted, bool *ret_any, struct err *reterr)
+{
+    struct pgsink_step *steps = NULL;
+    struct pgsink_part *parts = NULL;
+    size_t step_count = 0, part_count = 0;
+    *ret_any = false;
+    int failed = pgsink_steps_due(engine->sink, &steps, &step_count, reterr) != 0 ||
+                 pgsink_parts_read(engine->sink, &parts, &part_count, reterr) != 0;
+    for (size_t i = 0; !failed && i < map_rule_count(engine->binding.map); i++) {
+        const struct rule *rule = map_rule(engine->binding.map, i);
+        wanted[rule->index] = is_new(rule, steps, step_count, parts, part_count);
+        *ret_any = *ret_any || wanted[rule->index];
+    }
+    pgsink_steps_free(steps, step_count);
+    pgsink_parts_free(parts, part_count);
+    return failed ? -1 : 0;
+}
+
+int snapshot_plan_new(struct engine *engine, struct err *reterr)
+{
+    struct snapshot s = {.engine = engine};
+    bool *wanted = mem_zalloc(map_rule_count(engine->binding.map) + 1, sizeof(*wanted)), any = false;
+    int failed = find_new(engine, wanted, &any, reterr) != 0 || (any && plan(&s, wanted, reterr) != 0);
+    if (!failed && any) {
+        struct pgsink_part *records = records_of(&s);
+        failed = pgsink_parts_add(engine->sink, records, s.part_count, reterr);
+        pgsink_parts_free(records, s.part_count);
+    }
+    snapshot_plan_free(&s);
+    free(wanted);
+    return failed ? -1 : 0;
 }
 
 static const struct rule *rule_named(const struct map *map, const struct relation *relation, const char *name)

@@ -112,6 +112,8 @@ static void judge_account(struct status *status, const struct rule_account *acco
              *account->source_table ? account->source_table : account->rule);
     if (strcmp(account->state, "changed") == 0)
         note(status, remedy, "%s was changed: its rows on the target are those of the older mapping", account->rule);
+    if (strcmp(account->state, "new") == 0 && !status->report->engine_running)
+        note(status, "run: pgrekey run", "%s is new, and its rows have not been copied yet", account->rule);
     if (account->accepted < 0 || strcmp(account->state, "removed") == 0)
         return;
     if (account->quarantined <= account->accepted)

@@ -23,7 +23,6 @@ struct making {
     const char *schema;
     const struct mirror_view *views;
     size_t view_count;
-    enum mirror_policy policy;
     PGresult *known;       /* of the schema, all pipelines: tables, then views, in the order they were made in */
     struct catalog *found; /* what stands in the schema; NULL where there is nothing to do */
     bool begun;            /* the transaction: nothing is written before it */
@@ -259,7 +258,7 @@ static int make_table(struct making *m, const struct rule *rule, struct err *ret
     const char *column;
 
     if (!found)
-        return create_table(m, rule, wanted, reterr) || steps_mark_changed(m->s, rule, reterr) ? -1 : 0;
+        return create_table(m, rule, wanted, reterr) || steps_load_again(m->s, rule, reterr) ? -1 : 0;
     if (m->s->state == PIPELINE_NEW)
         return recreate_table(m, rule, wanted, reterr);
     enum mirror_shape shape = mirror_compare(rule, wanted, found, &column);
@@ -267,9 +266,9 @@ static int make_table(struct making *m, const struct rule *rule, struct err *ret
         return 0;
     if (shape == MIRROR_WIDER)
         return alter_table(m, rule, wanted, found, reterr);
-    if (m->policy == MIRROR_REFUSE || !column)
+    if (m->s->state != PIPELINE_STREAMING || !column)
         return refuse_shape(rule, column, reterr);
-    return alter_table(m, rule, wanted, found, reterr) || steps_mark_changed(m->s, rule, reterr) ? -1 : 0;
+    return alter_table(m, rule, wanted, found, reterr) || steps_load_again(m->s, rule, reterr) ? -1 : 0;
 }
 
 /* --- indexes --- */
@@ -435,9 +434,9 @@ static int make_all(struct making *m, struct err *reterr)
     return views ? create_views(m, reterr) : 0;
 }
 
-int mirror_make(struct pgsink *s, enum mirror_policy policy, struct err *reterr)
+int mirror_make(struct pgsink *s, struct err *reterr)
 {
-    struct making m = {.s = s, .map = s->options.map, .policy = policy};
+    struct making m = {.s = s, .map = s->options.map};
     int failed;
 
     m.schema = map_mirror_schema(m.map);

@@ -17,18 +17,12 @@
 
 struct pgsink;
 
-/* What to do with a mirror that holds rows and is not shaped as the mapping has it now. */
-enum mirror_policy {
-    MIRROR_REFUSE,  /* ERR_REFUSED, with the way out */
-    MIRROR_RESHAPE, /* columns are added (NULL) or made anew (NULL); its rows are then due to be copied again */
-};
-
 /* Makes all as the mapping has it, in a transaction of its own: tables, indexes, views; takes away what this pipeline
  * made before and the mapping no longer has. Where all is as it should be nothing is written. Before the first snapshot
- * (state PIPELINE_NEW) tables are made anew, so that they are empty. Rules
- * whose rows must be copied again are marked as changed (steps.h). ERR_CONFIG: a view that fails (names the mapping's
- * line and the SQLSTATE), a missing schema or privilege; ERR_REFUSED: a name that is taken. */
-int mirror_make(struct pgsink *s, enum mirror_policy policy, struct err *reterr) MUST_CHECK;
+ * (state PIPELINE_NEW) tables are made anew, so that they are empty; while it streams, one that lacks columns or has
+ * others is altered, emptied and due to be copied again (steps.h). ERR_CONFIG: a view that fails (names the mapping's
+ * line and the SQLSTATE), a missing schema or privilege; ERR_REFUSED: a name that is taken, another key. */
+int mirror_make(struct pgsink *s, struct err *reterr) MUST_CHECK;
 
 /* All rows of a rule's table, its columns in the rule's order, as the server prints them. More than max_rows:
  * ERR_CONFIG. The values live until `take` returns; it may fail. Not inside a target transaction. */

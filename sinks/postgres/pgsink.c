@@ -247,9 +247,9 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
         return -1;
     if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) ||
         (s->state != PIPELINE_NEW && steps_check(s, reterr)) || namespace_record(s, reterr) ||
-        derive_session(s, reterr) || mirror_make(s, MIRROR_REFUSE, reterr) ||
-        (s->state != PIPELINE_NEW && steps_write(s, reterr)) || adopted_open(s, reterr) ||
-        settle_fast_load(s, reterr) || opening_read_bounds(s, reterr) || parts_read_join(s, reterr)) {
+        derive_session(s, reterr) || mirror_make(s, reterr) || (s->state != PIPELINE_NEW && steps_write(s, reterr)) ||
+        adopted_open(s, reterr) || settle_fast_load(s, reterr) || opening_read_bounds(s, reterr) ||
+        parts_read_join(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }

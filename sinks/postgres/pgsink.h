@@ -87,6 +87,8 @@ int pgsink_parts_read(struct sink *sink, struct pgsink_part **ret_parts, size_t 
 int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struct pgsink_part *parts, size_t count,
                          struct err *reterr) MUST_CHECK;
+/* While it streams: parts of rules that have joined, recorded behind those that are there; their ids are given here. */
+int pgsink_parts_add(struct sink *sink, struct pgsink_part *parts, size_t count, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_resume(struct sink *sink, struct err *reterr) MUST_CHECK;
 int pgsink_level_loaded(struct sink *sink, int level, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_settle(struct sink *sink, struct err *reterr) MUST_CHECK;
@@ -113,14 +115,17 @@ const struct pgsink_fast_load *pgsink_fast_load(struct sink *sink);
  * its batches fail (ERR_RETRY). */
 int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_sink, struct err *reterr) MUST_CHECK;
 
-/* Steps of the mapping whose rows are not, or no longer, those of the mapping at hand. state "changed": they are due to
- * be written again; "removed": the mapping has it no more, rows and counters stay. */
+/* Steps of the mapping whose rows are not, or no longer, those of the mapping at hand. state "new": they are to be
+ * loaded before the stream goes on; "changed": they are due to be written again; "removed": the mapping has it no more,
+ * rows and counters stay. */
 struct pgsink_step {
     char *name, *kind, *source_table, *state; /* source_table "" of a derivation */
 };
 int pgsink_steps_due(struct sink *sink, struct pgsink_step **ret_steps, size_t *ret_count,
                      struct err *reterr) MUST_CHECK;
 void pgsink_steps_free(struct pgsink_step *steps, size_t count);
+/* Rules whose parts are all done are new no longer. */
+int pgsink_steps_loaded(struct sink *sink, struct err *reterr) MUST_CHECK;
 
 /* Steps that hold more rows in quarantine than the mapping accepts. */
 struct pgsink_loss {

@@ -72,7 +72,7 @@ static const char TABLES[] =
     "    entity               text NOT NULL DEFAULT '',\n"
     "    source_table         text NOT NULL DEFAULT '',\n"
     "    target_table         text NOT NULL,\n"
-    "    state                text NOT NULL CHECK (state IN ('current', 'changed', 'removed')),\n"
+    "    state                text NOT NULL CHECK (state IN ('current', 'new', 'changed', 'removed')),\n"
     "    accept_rows          bigint, -- rows in quarantine that are accepted as loss\n"
     "    accept_ppm           bigint, -- the same in millionths of the source's rows\n"
     "    PRIMARY KEY (pipeline, step)\n"

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cdc/base/lsn.h"
@@ -297,6 +298,42 @@ int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struc
     struct pgsink *s = pgsink_of(sink);
 
     if (plan(s, consistent_lsn, parts, count, reterr)) {
+        session_rollback(s);
+        return -1;
+    }
+    return 0;
+}
+
+static int add_parts(struct pgsink *s, struct pgsink_part *parts, size_t count, struct err *reterr)
+{
+    const char *params[1] = {s->options.pipeline};
+    PGresult *result = NULL;
+
+    if (begin_durably(s, "recording new parts", reterr) ||
+        session_query(s, "recording new parts",
+                      "SELECT coalesce(max(part) + 1, 0) FROM pgrekey.snapshot_part WHERE pipeline = $1", 1, params,
+                      &result, reterr))
+        return -1;
+    int next = atoi(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    for (size_t i = 0; i < count; i++) {
+        parts[i].id = next + (int)i;
+        if (part_put(s, &parts[i], reterr))
+            return -1;
+    }
+    if (session_query(s, "recording new parts",
+                      "UPDATE pgrekey.pipeline SET snapshot_parts = (SELECT count(*) FROM pgrekey.snapshot_part "
+                      "WHERE pipeline = $1) WHERE name = $1",
+                      1, params, NULL, reterr))
+        return -1;
+    return session_commit(s, reterr);
+}
+
+int pgsink_parts_add(struct sink *sink, struct pgsink_part *parts, size_t count, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+
+    if (add_parts(s, parts, count, reterr)) {
         session_rollback(s);
         return -1;
     }

@@ -5,43 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sinks/postgres/audit.h"
-#include "sinks/postgres/session.h"
+#include "cdc/base/buf.h"
+#include "cdc/pg/pg.h"
 #include "sinks/postgres/state.h"
+#include "sinks/postgres/steps_work.h"
 
-/* A step of the mapping as it is now. */
-struct step {
-    const char *name, *kind, *entity; /* entity: "" where it owns none */
-    const char *source, *target;      /* "schema.table"; source "" of a derivation */
-    const char *accept_rows, *accept_ppm;
-    char whole[FINGERPRINT_TEXT_MAX], identity[FINGERPRINT_TEXT_MAX];
-};
+#define SQL_MAX ((size_t)1 << 16)
 
-/* The mapping beside its record: by any session, a running engine or not. */
-struct compare {
-    PGconn *conn;
-    const char *pipeline;
-    const struct map *map;
-    struct arena *arena;
-    bool streaming; /* else in the midst of a snapshot */
-    struct step *steps;
-    size_t count;
-    PGresult *record; /* columns as in RECORD */
-};
-
-enum {
-    RECORD_NAME,
-    RECORD_KIND,
-    RECORD_IDENTITY,
-    RECORD_WHOLE,
-    RECORD_ENTITY,
-    RECORD_STATE,
-    RECORD_ACCEPT_ROWS,
-    RECORD_ACCEPT_PPM
-};
 #define RECORD                                                                                                         \
     "SELECT step, kind, identity_fingerprint, fingerprint, entity, state, coalesce(accept_rows::text, ''), "           \
-    "coalesce(accept_ppm::text, '') FROM pgrekey.mapping_step WHERE pipeline = $1 ORDER BY step"
+    "coalesce(accept_ppm::text, ''), target_table FROM pgrekey.mapping_step WHERE pipeline = $1 ORDER BY step"
 
 /* --- the steps as they are --- */
 
@@ -61,6 +34,7 @@ static void describe_step(const struct map *map, struct arena *arena, const stru
 {
     if (from->kind == STEP_RULE) {
         const struct rule *rule = map_rule(map, (size_t)from->index);
+        step->rule = rule;
         step->name = rule->name;
         step->kind = rule->mirror ? "mirror" : "rule";
         step->entity = rule->entity ? rule->entity : "";
@@ -79,7 +53,7 @@ static void describe_step(const struct map *map, struct arena *arena, const stru
     map_step_fingerprint(map, from, step->whole, step->identity);
 }
 
-static struct step *steps_of(const struct map *map, struct arena *arena, size_t *ret_count)
+struct step *steps_of(const struct map *map, struct arena *arena, size_t *ret_count)
 {
     const struct map_step *from = map_steps(map, ret_count);
     struct step *steps = arena_zalloc(arena, *ret_count + 1, sizeof(*steps));
@@ -87,36 +61,6 @@ static struct step *steps_of(const struct map *map, struct arena *arena, size_t 
     for (size_t i = 0; i < *ret_count; i++)
         describe_step(map, arena, &from[i], &steps[i]);
     return steps;
-}
-
-/* state NULL: stays as it is where the step is on record. */
-static int put_step(struct pgsink *s, const struct step *step, const char *state, struct err *reterr)
-{
-    const char *params[] = {s->options.pipeline, step->name,       step->kind,   step->identity,
-                            step->whole,         step->entity,     step->source, step->target,
-                            step->accept_rows,   step->accept_ppm, state};
-
-    return session_query(
-        s, "recording the mapping",
-        "INSERT INTO pgrekey.mapping_step AS m (pipeline, step, kind, identity_fingerprint, fingerprint, entity, "
-        "source_table, target_table, accept_rows, accept_ppm, state) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::bigint, $10::bigint, coalesce($11, 'current')) "
-        "ON CONFLICT (pipeline, step) DO UPDATE SET kind = excluded.kind, "
-        "identity_fingerprint = excluded.identity_fingerprint, fingerprint = excluded.fingerprint, "
-        "entity = excluded.entity, source_table = excluded.source_table, target_table = excluded.target_table, "
-        "accept_rows = excluded.accept_rows, accept_ppm = excluded.accept_ppm, state = coalesce($11, m.state)",
-        11, params, NULL, reterr);
-}
-
-int steps_record(struct pgsink *s, struct err *reterr)
-{
-    size_t count;
-    struct step *steps = steps_of(s->options.map, &s->scratch, &count);
-
-    for (size_t i = 0; i < count; i++)
-        if (put_step(s, &steps[i], "current", reterr))
-            return -1;
-    return 0;
 }
 
 /* --- what stands in the way --- */
@@ -153,7 +97,7 @@ static int check_namespace(const struct compare *c, struct err *reterr)
     return begin_again(reterr);
 }
 
-static int find_recorded(const struct compare *c, const char *name)
+int steps_find_recorded(const struct compare *c, const char *name)
 {
     for (int i = 0; i < PQntuples(c->record); i++)
         if (strcmp(PQgetvalue(c->record, i, RECORD_NAME), name) == 0)
@@ -161,7 +105,7 @@ static int find_recorded(const struct compare *c, const char *name)
     return -1;
 }
 
-static const struct step *find_step(const struct compare *c, const char *name)
+const struct step *steps_find(const struct compare *c, const char *name)
 {
     for (size_t i = 0; i < c->count; i++)
         if (strcmp(c->steps[i].name, name) == 0)
@@ -169,23 +113,47 @@ static const struct step *find_step(const struct compare *c, const char *name)
     return NULL;
 }
 
-static int refuse_newcomer(const struct compare *c, const struct step *step, struct err *reterr)
+/* Does another step write the table already? */
+static bool is_shared(const struct compare *c, const struct step *step)
 {
-    (void)err_set(reterr, ERR_REFUSED, "%s %s joined pipeline %s after it was begun: %s%s", step->kind, step->name,
-                  c->pipeline, *step->source ? "no snapshot has copied table " : "nothing has computed its rows yet",
-                  step->source);
-    return err_hint(reterr,
-                    "leave it out (of `copy:` by dropping or renaming the new target table %s), and the pipeline goes "
-                    "on without it; or `pgrekey drop` and begin again with empty target tables",
-                    step->target);
+    for (int i = 0; i < PQntuples(c->record); i++)
+        if (strcmp(PQgetvalue(c->record, i, RECORD_TARGET), step->target) == 0)
+            return true;
+    return false;
+}
+
+/* As before a first snapshot: what stands in its table could be anybody's. Nor is anything adopted in mid-stream. */
+static int check_newcomer(const struct compare *c, const struct step *step, struct err *reterr)
+{
+    PGresult *result = NULL;
+    struct buf sql;
+    bool empty;
+
+    if (!step->rule || step->rule->mirror || (is_shared(c, step) && step->rule->adopt.by == ADOPT_NONE))
+        return 0;
+    buf_init(&sql, SQL_MAX);
+    buf_puts(&sql, "SELECT NOT EXISTS (SELECT FROM ");
+    pg_put_qualified(&sql, step->rule->to_schema, step->rule->to_table);
+    buf_puts(&sql, ")");
+    int failed = ask(c, session_text(&sql), 0, NULL, &result, reterr);
+    buf_done(&sql);
+    if (failed)
+        return -1;
+    empty = *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    if (empty)
+        return 0;
+    (void)err_set(reterr, ERR_REFUSED, "%s %s joins pipeline %s, but target table %s is not empty", step->kind,
+                  step->name, c->pipeline, step->target);
+    return err_hint(reterr, "empty it, map another one, or leave the rule out");
 }
 
 static int check_step(const struct compare *c, const struct step *step, struct err *reterr)
 {
-    int at = find_recorded(c, step->name);
+    int at = steps_find_recorded(c, step->name);
 
     if (at < 0)
-        return refuse_newcomer(c, step, reterr);
+        return c->streaming ? check_newcomer(c, step, reterr) : 0;
     if (strcmp(PQgetvalue(c->record, at, RECORD_IDENTITY), step->identity) == 0)
         return 0;
     (void)err_set(reterr, ERR_REFUSED,
@@ -204,93 +172,6 @@ static int check_unchanged(const struct compare *c, const char *whole, const cha
                   c->pipeline);
     return err_hint(reterr, "bring the old one back until the snapshot is there; or `pgrekey drop` and begin again "
                             "with empty target tables");
-}
-
-/* --- what is written --- */
-
-static bool is_state(const struct compare *c, int at, const char *state)
-{
-    return strcmp(PQgetvalue(c->record, at, RECORD_STATE), state) == 0;
-}
-
-static bool same_text(const struct compare *c, int at, int column, const char *text)
-{
-    return strcmp(PQgetvalue(c->record, at, column), text ? text : "") == 0;
-}
-
-static int write_step(struct pgsink *s, const struct compare *c, const struct step *step, struct err *reterr)
-{
-    int at = find_recorded(c, step->name);
-    bool same = same_text(c, at, RECORD_WHOLE, step->whole), back = is_state(c, at, "removed");
-
-    if (same && !back && same_text(c, at, RECORD_ACCEPT_ROWS, step->accept_rows) &&
-        same_text(c, at, RECORD_ACCEPT_PPM, step->accept_ppm))
-        return 0;
-    if ((!same || back) && audit_put(s, "mapping", step->name, 0, back ? "taken up again" : "changed", reterr))
-        return -1;
-    return put_step(s, step, same && !back ? NULL : "changed", reterr);
-}
-
-/* A mirror's table goes with it, and so does all that counts its rows: back again, it is a new one. */
-static int forget_mirror(struct pgsink *s, const char *name, struct err *reterr)
-{
-    const char *params[2] = {s->options.pipeline, name};
-
-    return session_query(s, "forgetting a mirror",
-                         "WITH c AS (DELETE FROM pgrekey.counter WHERE pipeline = $1 AND rule = $2), "
-                         "q AS (DELETE FROM pgrekey.quarantine WHERE pipeline = $1 AND rule = $2), "
-                         "p AS (DELETE FROM pgrekey.pending_reference WHERE pipeline = $1 AND rule = $2), "
-                         "g AS (DELETE FROM pgrekey.gone WHERE pipeline = $1 AND rule = $2) "
-                         "DELETE FROM pgrekey.mapping_step WHERE pipeline = $1 AND step = $2",
-                         2, params, NULL, reterr);
-}
-
-static int mark_removed(struct pgsink *s, const char *name, struct err *reterr)
-{
-    const char *params[2] = {s->options.pipeline, name};
-
-    return session_query(s, "recording the mapping",
-                         "UPDATE pgrekey.mapping_step SET state = 'removed' WHERE pipeline = $1 AND step = $2", 2,
-                         params, NULL, reterr);
-}
-
-static int write_removed(struct pgsink *s, const struct compare *c, struct err *reterr)
-{
-    for (int i = 0; i < PQntuples(c->record); i++) {
-        const char *name = PQgetvalue(c->record, i, RECORD_NAME);
-        bool mirror = strcmp(PQgetvalue(c->record, i, RECORD_KIND), "mirror") == 0;
-        if (is_state(c, i, "removed") || find_step(c, name))
-            continue;
-        if ((mirror ? forget_mirror(s, name, reterr) : mark_removed(s, name, reterr)) ||
-            audit_put(s, "mapping", name, 0, "removed", reterr))
-            return -1;
-    }
-    return 0;
-}
-
-static int write_fingerprints(struct pgsink *s, const char *whole, const char *identity, struct err *reterr)
-{
-    const char *params[3] = {s->options.pipeline, whole, identity};
-
-    return session_query(s, "recording the mapping",
-                         "UPDATE pgrekey.pipeline SET fingerprint = $2, identity_fingerprint = $3 WHERE name = $1 "
-                         "AND (fingerprint <> $2 OR identity_fingerprint <> $3)",
-                         3, params, NULL, reterr);
-}
-
-static int write_all(struct pgsink *s, const struct compare *c, struct err *reterr)
-{
-    char whole[FINGERPRINT_TEXT_MAX], identity[FINGERPRINT_TEXT_MAX];
-
-    map_fingerprint(c->map, whole, identity);
-    if (session_begin(s, reterr))
-        return -1;
-    for (size_t i = 0; i < c->count; i++)
-        if (write_step(s, c, &c->steps[i], reterr))
-            return -1;
-    if (write_removed(s, c, reterr) || write_fingerprints(s, whole, identity, reterr))
-        return -1;
-    return session_commit(s, reterr);
 }
 
 /* Reads the record and refuses what must not be. The caller clears c->record. */
@@ -319,7 +200,7 @@ static int compare_own(struct pgsink *s, bool write, struct err *reterr)
 
     arena_reset(&s->scratch, 0);
     failed = compare(&c, s->fingerprint, reterr);
-    if (!failed && write && write_all(s, &c, reterr)) {
+    if (!failed && write && steps_write_all(s, &c, reterr)) {
         session_rollback(s);
         failed = -1;
     }
@@ -350,12 +231,14 @@ static void list_changes(const struct compare *c, struct pgsink_step *steps, siz
     *ret_count = 0;
     for (size_t i = 0; i < c->count; i++) {
         const struct step *step = &c->steps[i];
-        int at = find_recorded(c, step->name);
-        if (!same_text(c, at, RECORD_WHOLE, step->whole) || is_state(c, at, "removed"))
+        int at = steps_find_recorded(c, step->name);
+        if (at < 0)
+            add_change(steps, ret_count, step->name, step->kind, step->source, "new");
+        else if (!steps_same(c, at, RECORD_WHOLE, step->whole) || steps_is_state(c, at, "removed"))
             add_change(steps, ret_count, step->name, step->kind, step->source, "changed");
     }
     for (int i = 0; i < PQntuples(c->record); i++)
-        if (!is_state(c, i, "removed") && !find_step(c, PQgetvalue(c->record, i, RECORD_NAME)))
+        if (!steps_is_state(c, i, "removed") && !steps_find(c, PQgetvalue(c->record, i, RECORD_NAME)))
             add_change(steps, ret_count, PQgetvalue(c->record, i, RECORD_NAME), PQgetvalue(c->record, i, RECORD_KIND),
                        "", "removed");
 }
@@ -383,27 +266,6 @@ int pipeline_compare_mapping(PGconn *conn, const char *pipeline, const struct ma
     PQclear(result);
     arena_done(&arena);
     return failed;
-}
-
-/* --- what is due --- */
-
-static int mark(struct pgsink *s, const struct rule *rule, const char *state, struct err *reterr)
-{
-    const char *params[3] = {s->options.pipeline, rule->name, state};
-
-    return session_query(s, "recording the mapping",
-                         "UPDATE pgrekey.mapping_step SET state = $3 WHERE pipeline = $1 AND step = $2 AND state <> $3",
-                         3, params, NULL, reterr);
-}
-
-int steps_mark_changed(struct pgsink *s, const struct rule *rule, struct err *reterr)
-{
-    return mark(s, rule, "changed", reterr);
-}
-
-int steps_mark_current(struct pgsink *s, const struct rule *rule, struct err *reterr)
-{
-    return mark(s, rule, "current", reterr);
 }
 
 int pgsink_steps_due(struct sink *sink, struct pgsink_step **ret_steps, size_t *ret_count, struct err *reterr)

@@ -1,7 +1,7 @@
 /* The mapping's steps on record (pgrekey.mapping_step): what each rule, mirror and derivation meant when its rows were
  * written, so that a changed mapping is told apart from the one that the target was filled with, step by step.
  *
- *     not on record                  new: refused, for no snapshot has copied its rows
+ *     not on record                  new: its table is copied before the stream goes on
  *     other identity                 refused: the same rows would get other identities
  *     same identity, other meaning   changed: goes on, and its rows are due to be written again (pgrekey resync)
  *     on record, not in the mapping  removed: rows, counters and quarantine stay as they are, outside the account
@@ -22,8 +22,7 @@ int steps_record(struct pgsink *s, struct err *reterr) MUST_CHECK;
 int steps_check(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* Writes what became of each step, once nothing stands in the way any more, in a transaction of its own. */
 int steps_write(struct pgsink *s, struct err *reterr) MUST_CHECK;
-/* Inside the open transaction: the rule's rows are due to be written again; all of them have been. */
-int steps_mark_changed(struct pgsink *s, const struct rule *rule, struct err *reterr) MUST_CHECK;
-int steps_mark_current(struct pgsink *s, const struct rule *rule, struct err *reterr) MUST_CHECK;
+/* Inside the open transaction: empties a mirror and forgets what was counted of it, so that it is new again. */
+int steps_load_again(struct pgsink *s, const struct rule *mirror, struct err *reterr) MUST_CHECK;
 
 #endif

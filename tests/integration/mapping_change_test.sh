@@ -60,8 +60,6 @@ sed -i 's/^namespace: 6/namespace: 7/' "$T/mapping.yaml"
 refuses "another namespace" "the mapping's namespace is not the one"
 mapping "${OFFICE/uuid: office/uuid: bureau}" "$VISIT"
 refuses "another entity" 'rule office->offices has not the tables, entities or key that pipeline pgrekey was begun with'
-mapping "$OFFICE" "$VISIT" '{from: extra, to: extras, key: {id: {uuid: extra, of: id}}, columns: {legacy_id: id, note: note}}'
-refuses "a new rule" 'rule extra->extras joined pipeline pgrekey after it was begun'
 
 # --- what goes on
 
@@ -115,9 +113,89 @@ mapping "$OFFICE" "$VISIT"
 begin
 equals "back again, it is due" "office->offices changed, visit->visits changed" "$(steps)"
 
-# --- drop
+# --- a rule that joins: its table is copied, and joined to the stream
 
 engine_stop
+EXTRA='{from: extra, to: extras, key: {id: {uuid: extra, of: id}}, columns: {legacy_id: id, note: note}}'
+mapping "$OFFICE" "$VISIT" "$EXTRA"
+target_sql "INSERT INTO extras VALUES (gen_random_uuid(), 0, 'a row of somebody else')"
+refuses "a new rule whose table holds rows" 'rule extra->extras joins pipeline pgrekey, but target table public.extras is not empty'
+target_sql "TRUNCATE extras"
+source_sql "INSERT INTO extra (note) SELECT 'row ' || i FROM generate_series(1, 5000) i; DELETE FROM extra WHERE id = 7;
+    UPDATE extra SET note = 'early' WHERE id = 9"
+settings_write "snapshot:" "  range_rows: 1000"
+source_sql "ANALYZE extra"
+pgrekey_fails "check tells of a new rule" 0 'rule extra->extras is new: its table is copied' check
+source_script >"$T/load.out" <<'SQL' &
+SELECT pg_sleep(0.02) FROM generate_series(1, 20);
+UPDATE extra SET note = note || ' later' WHERE id % 3 = 0;
+DELETE FROM extra WHERE id % 10 = 5;
+INSERT INTO extra (note) SELECT 'late ' || i FROM generate_series(1, 500) i;
+UPDATE extra SET id = id + 100000 WHERE id % 10 = 6;
+SQL
+writer=$!
+begin
+wait "$writer"
+caught_up
+extra() { same_rows "$1" "SELECT id, note FROM extra" "SELECT legacy_id, note FROM extras"; }
+extra "a new rule has all rows"
+accounts "and its account" "extra->extras" extra
+check "the log tells" grep -q 'event=step_new .*step="extra->extras"' "$T/engine.log"
+equals "then it is like the others" current "$(target_sql "SELECT state FROM pgrekey.mapping_step WHERE step = 'extra->extras'")"
+engine_stop
+
+# --- and is cut off while it does
+
+source_script <<'SQL'
+CREATE TABLE more (id serial PRIMARY KEY, note text, extra_id int);
+INSERT INTO more (note, extra_id) SELECT 'row ' || i, 1 + i % 3000 FROM generate_series(1, 20000) i;
+ANALYZE more;
+SQL
+target_sql "CREATE TABLE mores (id uuid PRIMARY KEY, legacy_id int UNIQUE, note text, extra_id uuid REFERENCES extras)"
+MORE='{from: more, to: mores, key: {id: {uuid: more, of: id}}, columns: {legacy_id: id, note: note, extra_id: {uuid: extra, of: extra_id, required: false}}}'
+mapping "$OFFICE" "$VISIT" "$EXTRA" "$MORE" '{from: extra, name: copy of extra, to: extras_too, key: {id: id}, columns: {note: note}}'
+target_sql "CREATE TABLE extras_too (id int PRIMARY KEY, note text)"
+: >"$T/engine.log"
+for _ in $(seq 1 12); do
+    engine_start
+    nap_ms "$(random_between 100 900)"
+    engine_is_alive || break
+    engine_kill
+    source_sql "UPDATE more SET note = note || '+' WHERE id % 100 = $((RANDOM % 100)); DELETE FROM more WHERE id = $RANDOM;
+        INSERT INTO more (note, extra_id) VALUES ('between', 3); UPDATE extra SET note = note || '+' WHERE id % 50 = $((RANDOM % 50));
+        UPDATE more SET id = id + 1000000 WHERE id = $RANDOM"
+done
+settings_write
+begin
+same_rows "two that join at once, killed, have all rows" "SELECT id, note FROM more" "SELECT legacy_id, note FROM mores"
+same_rows "and all references" "SELECT m.id, e.id FROM more m JOIN extra e ON e.id = m.extra_id" "SELECT m.legacy_id, e.legacy_id FROM mores m JOIN extras e ON e.id = m.extra_id"
+same_rows "a second rule of a table too" "SELECT id, note FROM extra" "SELECT id, note FROM extras_too"
+extra "and the first one has lost nothing"
+accounts "the account holds" "more->mores" more
+accounts "of each" "copy of extra" extra
+engine_stop
+
+# --- a rule that joins and goes again before it was copied; a mended one
+
+source_sql "CREATE TABLE brief (id serial PRIMARY KEY, n text); INSERT INTO brief (n) SELECT 'x' || i FROM generate_series(1, 200) i"
+target_sql "CREATE TABLE briefs (id int PRIMARY KEY, n int)"
+BRIEF='{name: brief, from: brief, to: briefs, key: {id: id}, columns: {n: {from: n, type: int}}}'
+mapping "$OFFICE" "$VISIT" "$EXTRA" "$MORE" "$BRIEF"
+settings_write "breaker:" "  window: 100"
+pgrekey_fails "the breaker ends a copy that fails" 4 'rule brief' run --until-caught-up
+equals "nothing is there" 0 "$(target_sql "SELECT count(*) FROM briefs")"
+equals "it is new still" new "$(target_sql "SELECT state FROM pgrekey.mapping_step WHERE step = 'brief'")"
+mapping "$OFFICE" "$VISIT" "$EXTRA" "$MORE"
+check "without it the others go on" pgrekey run --until-caught-up
+equals "as if it had never been" "" "$(target_sql "SELECT state FROM pgrekey.mapping_step WHERE step = 'brief'")"
+mapping "$OFFICE" "$VISIT" "$EXTRA" "$MORE" "$BRIEF"
+pgrekey run --until-caught-up >/dev/null 2>&1 || true
+mapping "$OFFICE" "$VISIT" "$EXTRA" "$MORE" "${BRIEF/n: {from: n, type: int\}/n: id}"
+check "mended, it comes" pgrekey run --until-caught-up
+equals "with all rows" "200 current" "$(target_sql "SELECT (SELECT count(*) FROM briefs) || ' ' || state FROM pgrekey.mapping_step WHERE step = 'brief'")"
+
+# --- drop
+
 pgrekey drop --yes >/dev/null
 equals "drop leaves nothing" "" "$(steps)"
 test_end
