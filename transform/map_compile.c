@@ -88,6 +88,7 @@ static struct rule *make_rule(struct map *map, const struct rule_spec *spec, siz
     rule->to_schema = spec->to_schema;
     rule->to_table = spec->to_table;
     rule->may_exclude = spec->skip || spec->when;
+    rule->looks_up = spec->lookup_count > 0;
     rule->skip = spec->skip;
     rule->copy = spec->copy;
     rule->adopt = spec->adopt;

@@ -170,6 +170,18 @@ static int heartbeat(struct engine *engine, int64_t now, int64_t *last_us, uint6
     return pgsink_heartbeat(engine->sink, &beat, reterr);
 }
 
+/* The receiver begins another session for one. */
+static int look_for_resync(struct engine *engine, struct err *reterr)
+{
+    bool waits = false;
+    if (engine->resync || engine->skip || engine->resync_wanted)
+        return 0;
+    if (pgsink_resync_waits(engine->sink, &waits, reterr) != 0)
+        return -1;
+    engine->resync_wanted = waits;
+    return 0;
+}
+
 /* A session that ends because it has passed a point leaves the record behind that point, or the next one would end for
  * the same reason. */
 static int applier_loop(struct engine *engine, struct err *reterr)
@@ -200,8 +212,8 @@ static int applier_loop(struct engine *engine, struct err *reterr)
         if (now < next_tick)
             continue;
         next_tick = now + TICK_IDLE_US;
-        if (sink_tick(engine->sink, reterr) != 0 || heartbeat(engine, now, &last_beat, &last_rows, reterr) != 0 ||
-            losses_tell(engine, reterr) != 0)
+        if (sink_tick(engine->sink, reterr) != 0 || look_for_resync(engine, reterr) != 0 ||
+            heartbeat(engine, now, &last_beat, &last_rows, reterr) != 0 || losses_tell(engine, reterr) != 0)
             return -1;
     }
 }

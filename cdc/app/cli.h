@@ -31,6 +31,7 @@ int cmd_check(const struct cli *cli);
 int cmd_init(const struct cli *cli);
 int cmd_status(const struct cli *cli);
 int cmd_resume(const struct cli *cli);
+int cmd_resync(const struct cli *cli);
 int cmd_drop(const struct cli *cli);
 int cmd_quarantine_list(const struct cli *cli);
 int cmd_quarantine_show(const struct cli *cli);

@@ -50,6 +50,8 @@ static const struct option_def options[OPTION_COUNT] = {
                    "only this table of the source: \"table\" or \"schema.table\""},
     [OPT_STREAM] = {"stream", 0, OPTION_FLAG, NULL, NULL,
                     "take the changes that wait in the slot, without consuming them; no engine may read it meanwhile"},
+    [OPT_FROM] = {"from", 0, OPTION_TEXT, "KEY", NULL, "only rows whose (first) key column is KEY or more"},
+    [OPT_TO] = {"to", 0, OPTION_TEXT, "KEY", NULL, "only rows whose (first) key column is KEY or less"},
     [OPT_EXAMPLE] = {"example", 0, OPTION_FLAG, NULL, NULL, "as a settings file to start from"},
 };
 
@@ -98,6 +100,27 @@ static const struct command commands[] = {
      .options = BIT(WAIT),
      .settings = true,
      .run = cmd_resume},
+    {.name = "resync",
+     .arguments = "TABLE [KEY...]",
+     .summary = "read a table of the source again while the stream runs, whole or in part",
+     .detail =
+         "Asks the running engine to bring the target's rows of this table (\"table\" or \"schema.table\" of the "
+         "source, by all rules that read it) to what the source holds: rows that were lost or altered on the target "
+         "are written again, and rows that the source does not have are deleted (where nothing of the key is named: "
+         "as far as a column of the target holds the source's key). Rows with the given keys, or from --from to --to, "
+         "or all. A key of several columns is a JSON array, as `pgrekey quarantine list` prints it.\n\n"
+         "Nothing is locked, and nothing newer is overwritten: the engine reads in pieces, each at an exact point at "
+         "which the stream stands still for as long as the piece takes, mostly well under a second. For each point it "
+         "waits for transactions that are open on the source, while the stream goes on. What was done stays done over "
+         "a restart of the engine, which then goes on with the rest.\n\n"
+         "Waits until it is done, unless --wait says for how long; ending this command does not end the resync.",
+     .exits = "0 done; 3 no engine runs, or it is not done in time: it goes on by itself; 4 the pipeline is paused; 6 "
+              "the engine could not do it",
+     .options = BIT(FROM) | BIT(TO) | BIT(WAIT),
+     .min_arguments = 1,
+     .max_arguments = ARGUMENTS_ANY,
+     .settings = true,
+     .run = cmd_resync},
     {.name = "quarantine list",
      .summary = "the rows that stand aside, without their values",
      .options = BIT(RULE) | BIT(CATEGORY) | BIT(STATUS) | BIT(LIMIT),

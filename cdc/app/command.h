@@ -42,6 +42,8 @@ enum option_id {
     OPT_TABLE,
     OPT_STREAM,
     OPT_EXAMPLE,
+    OPT_FROM,
+    OPT_TO,
     OPTION_COUNT,
 };
 

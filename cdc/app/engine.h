@@ -20,13 +20,14 @@
 #include "cdc/app/lookup.h"
 #include "cdc/app/position.h"
 #include "cdc/app/run.h"
+#include "cdc/app/resync.h"
 #include "cdc/app/settings.h"
+#include "cdc/app/skip.h"
 #include "cdc/base/buf.h"
 #include "cdc/base/err.h"
 #include "cdc/base/identity.h"
 #include "cdc/source/slot.h"
 #include "cdc/source/stream.h"
-#include "cdc/app/skip.h"
 #include "sinks/postgres/pgsink.h"
 #include "sinks/sink.h"
 #include "transform/map.h"
@@ -88,8 +89,10 @@ struct engine {
     bool bind_failed;   /* the last engine_bind() failed because the mapping does not fit the catalogues as they are */
 
     struct stream *stream;
-    struct skip *skip; /* what a resumed snapshot holds already; NULL: nothing that is still to come. skip.h */
-    bool begin_again;  /* the session ended only to begin anew: no back-off */
+    struct skip *skip;          /* what a resumed snapshot holds already; NULL: nothing that is still to come. skip.h */
+    struct resync *resync;      /* tables that are read again; NULL: none. resync.h */
+    _Atomic bool resync_wanted; /* one was asked for that this session does not know of */
+    bool begin_again;           /* the session ended only to begin anew: no back-off */
     struct sink *sink;
     PGconn *receiver_conn; /* rows read by key before transform; receiver thread only */
     PGconn *applier_conn;  /* rows read by key for the sink; applier thread only */

@@ -11,28 +11,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cdc/app/engine.h"
-#include "cdc/app/fill.h"
+#include "cdc/app/receiver.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
 #include "cdc/base/lsn.h"
 
 #define WAIT_MS 200
 
-struct receiver {
-    struct engine *engine;
-    struct handover *handover;
-    bool in_transaction;
-    size_t transaction_rows; /* rows of the open transaction so far, whatever batch they are in */
-    struct fill fill;
-    uint64_t received_lsn;
-    uint64_t commit_lsn; /* of the open transaction, while the engine skips; else 0 */
-    bool reread;         /* parts of the snapshot have to be read anew */
-};
-
 /* --- hand-over --- */
 
-static bool is_full(const struct receiver *r, enum fill_limit limit)
+bool receiver_is_full(const struct receiver *r, enum fill_limit limit)
 {
     const struct batch *batch = r->handover->filling;
     return fill_reached(&r->fill, limit, batch->row_count, arena_used(&batch->arena));
@@ -70,7 +58,7 @@ static int applier_failure(struct receiver *r, struct err *reterr)
 }
 
 /* What the other threads have to say. */
-static int look_around(struct receiver *r, struct err *reterr)
+int receiver_look_around(struct receiver *r, struct err *reterr)
 {
     struct watch *watch = &r->engine->watch;
     if (applier_failure(r, reterr) != 0)
@@ -83,12 +71,20 @@ static int look_around(struct receiver *r, struct err *reterr)
     return -1;
 }
 
-static int report_position(struct receiver *r, bool now, struct err *reterr)
+int receiver_report(struct receiver *r, bool now, struct err *reterr)
 {
     pthread_mutex_lock(&r->handover->lock);
     uint64_t lsn = position_confirmable(&r->handover->position);
     pthread_mutex_unlock(&r->handover->lock);
     return stream_confirm(r->engine->stream, lsn, now, reterr);
+}
+
+int receiver_stay(struct receiver *r, struct err *reterr)
+{
+    return receiver_look_around(r, reterr) != 0 || receiver_report(r, false, reterr) != 0 ||
+                   stream_keep_alive(r->engine->stream, reterr) != 0
+               ? -1
+               : 0;
 }
 
 static void drain_wakeups(const struct receiver *r)
@@ -98,7 +94,7 @@ static void drain_wakeups(const struct receiver *r)
         ;
 }
 
-static int wait_for_applier(struct receiver *r, struct err *reterr)
+int receiver_wait_for_applier(struct receiver *r, struct err *reterr)
 {
     if (batch_is_empty(r->handover->filling)) {
         batch_reset(r->handover->filling);
@@ -107,20 +103,20 @@ static int wait_for_applier(struct receiver *r, struct err *reterr)
     while (!try_hand_over(r)) {
         if (run_stop)
             return 0;
-        if (look_around(r, reterr) != 0)
+        if (receiver_look_around(r, reterr) != 0)
             return -1;
         struct pollfd fd = {.fd = r->handover->wake_fd, .events = POLLIN};
         (void)poll(&fd, 1, WAIT_MS);
         drain_wakeups(r);
-        if (report_position(r, false, reterr) != 0 || stream_keep_alive(r->engine->stream, reterr) != 0)
+        if (receiver_report(r, false, reterr) != 0 || stream_keep_alive(r->engine->stream, reterr) != 0)
             return -1;
     }
-    return look_around(r, reterr) != 0 ? -1 : report_position(r, false, reterr);
+    return receiver_look_around(r, reterr) != 0 ? -1 : receiver_report(r, false, reterr);
 }
 
 /* --- what comes in --- */
 
-static bool lacks_columns(const struct change *change)
+bool receiver_lacks_columns(const struct change *change)
 {
     for (size_t i = 0; change->columns && i < change->relation->column_count; i++)
         if (change->columns[i].state == VALUE_ABSENT)
@@ -128,7 +124,7 @@ static bool lacks_columns(const struct change *change)
     return false;
 }
 
-static int complete(struct receiver *r, struct change *change, struct err *reterr)
+int receiver_complete(struct receiver *r, struct change *change, struct err *reterr)
 {
     bool gone = false;
     if (complete_for_transform(r->engine, change, &r->handover->filling->arena, &gone, reterr) != 0)
@@ -144,7 +140,7 @@ static int transform(struct receiver *r, struct change *change, struct row ***re
     const struct map *map = r->engine->binding.map;
     struct arena *arena = &r->handover->filling->arena;
     int outcome = map_transform(map, change, arena, ret_rows, ret_count, reterr);
-    if (outcome == 1 && complete(r, change, reterr) != 0)
+    if (outcome == 1 && receiver_complete(r, change, reterr) != 0)
         return -1;
     if (outcome == 1)
         outcome = map_transform(map, change, arena, ret_rows, ret_count, reterr);
@@ -154,184 +150,78 @@ static int transform(struct receiver *r, struct change *change, struct row ***re
     return outcome;
 }
 
+void receiver_add_row(struct receiver *r, struct row *row)
+{
+    struct batch *batch = r->handover->filling;
+    if (batch->row_count == 0)
+        fill_begun(&r->fill, clock_mono_us());
+    batch_add_row(batch, row);
+    r->transaction_rows++;
+}
+
 /* A row whose key changed is always read whole: what was read for it under the old key may have been the row that has
  * taken that key since. So is one that others are looked up by. Of such a table's own rules those that look up there
  * see the row as it is now. */
-static int add_rows(struct receiver *r, struct change *change, struct err *reterr)
+int receiver_add_rows(struct receiver *r, struct change *change, struct err *reterr)
 {
     struct lookups *lookups = r->engine->binding.lookups;
-    struct batch *batch = r->handover->filling;
     struct row **rows = NULL;
     size_t count = 0;
     bool looked_up = lookups_concern(lookups, change->relation);
-    if ((change->key_changed || looked_up) && lacks_columns(change) && complete(r, change, reterr) != 0)
+    if ((change->key_changed || looked_up) && receiver_lacks_columns(change) &&
+        receiver_complete(r, change, reterr) != 0)
         return -1;
     if (transform(r, change, &rows, &count, reterr) != 0)
         return -1;
     if (looked_up && (lookups_take(lookups, rows, count, reterr) != 0 ||
                       (count > 1 && transform(r, change, &rows, &count, reterr) != 0)))
         return -1;
-    if (batch->row_count == 0 && count > 0)
-        fill_begun(&r->fill, clock_mono_us());
     for (size_t i = 0; i < count; i++)
-        batch_add_row(batch, rows[i]);
-    r->transaction_rows += count;
+        receiver_add_row(r, rows[i]);
     return 0;
-}
-
-/* --- what a resumed snapshot holds already --- */
-
-static int judge(struct receiver *r, const struct rule *rule, const struct change *change,
-                 enum skip_verdict *ret_verdict, struct err *reterr)
-{
-    struct engine *engine = r->engine;
-    if (!engine->receiver_conn &&
-        engine_open_source(engine->settings, "rows", ENGINE_BRIEF, &engine->receiver_conn, reterr) != 0)
-        return -1;
-    return skip_judge(engine->skip, rule, change, r->commit_lsn, skip_ask_source, engine->receiver_conn, ret_verdict,
-                      reterr);
-}
-
-/* The half of a changed key that is news. */
-static struct change *half(const struct change *change, enum skip_verdict verdict, struct arena *arena)
-{
-    const struct relation *relation = change->relation;
-    struct change *part = arena_alloc(arena, sizeof(*part));
-    *part = *change;
-    part->key_changed = false;
-    part->op = verdict == SKIP_OLD_KEY ? CHANGE_INSERT : CHANGE_DELETE;
-    if (verdict == SKIP_NEW_KEY) {
-        part->columns = NULL;
-        return part;
-    }
-    part->identity = arena_zalloc(arena, relation->key_count + 1, sizeof(*part->identity));
-    for (size_t k = 0; k < relation->key_count; k++)
-        part->identity[k] = change->columns[relation->key[k]];
-    return part;
-}
-
-/* The row of one rule, of a change or of its half. */
-static int transform_one(struct receiver *r, const struct rule *rule, struct change *change, struct row **ret_row,
-                         struct err *reterr)
-{
-    struct arena *arena = &r->handover->filling->arena;
-    const struct map *map = r->engine->binding.map;
-    int outcome = map_transform_rule(map, rule, change, arena, ret_row, reterr);
-    if (outcome == 1 && complete(r, change, reterr) != 0)
-        return -1;
-    if (outcome == 1)
-        outcome = map_transform_rule(map, rule, change, arena, ret_row, reterr);
-    if (outcome > 0)
-        return err_set(reterr, ERR_FATAL, "a completed change still lacks a column (table %s.%s)",
-                       change->relation->schema, change->relation->name);
-    return outcome;
-}
-
-/* What is news of a change, by the verdict for each rule. */
-struct news {
-    const struct rule *const *rules; /* of the change's table */
-    struct change **changes;         /* the change or its half for each of them; NULL: nothing */
-    struct row **rows;               /* without gaps */
-    size_t rule_count, count;
-};
-
-static int transform_news(struct receiver *r, struct news *news, struct err *reterr)
-{
-    news->count = 0;
-    for (size_t i = 0; i < news->rule_count; i++) {
-        if (!news->changes[i])
-            continue;
-        if (transform_one(r, news->rules[i], news->changes[i], &news->rows[news->count], reterr) != 0)
-            return -1;
-        news->count++;
-    }
-    return 0;
-}
-
-/* As add_rows() does it. */
-static int add_news(struct receiver *r, struct news *news, const struct change *change, struct err *reterr)
-{
-    struct lookups *lookups = r->engine->binding.lookups;
-    struct batch *batch = r->handover->filling;
-    if (transform_news(r, news, reterr) != 0)
-        return -1;
-    if (lookups_concern(lookups, change->relation) && (lookups_take(lookups, news->rows, news->count, reterr) != 0 ||
-                                                       (news->count > 1 && transform_news(r, news, reterr) != 0)))
-        return -1;
-    if (batch->row_count == 0 && news->count > 0)
-        fill_begun(&r->fill, clock_mono_us());
-    for (size_t i = 0; i < news->count; i++)
-        batch_add_row(batch, news->rows[i]);
-    r->transaction_rows += news->count;
-    return 0;
-}
-
-/* A table whose parts were all read before, or all after, is decided without a look at the key, and a change that is
- * no news is not completed either. */
-static int on_known_ground(struct receiver *r, struct change *change, struct err *reterr)
-{
-    struct arena *arena = &r->handover->filling->arena;
-    struct news news;
-    bool any = false;
-    news.rules = map_rules_of(r->engine->binding.map, change->relation, &news.rule_count);
-    news.changes = arena_zalloc(arena, news.rule_count + 1, sizeof(struct change *));
-    news.rows = arena_zalloc(arena, news.rule_count + 1, sizeof(struct row *));
-    enum skip_verdict *verdicts = arena_zalloc(arena, news.rule_count + 1, sizeof(*verdicts));
-    change->commit_lsn = r->commit_lsn;
-    for (size_t i = 0; i < news.rule_count; i++) {
-        if (judge(r, news.rules[i], change, &verdicts[i], reterr) != 0)
-            return -1;
-        any |= verdicts[i] != SKIP_ALL;
-        r->reread |= verdicts[i] == SKIP_REREAD;
-    }
-    if (!any)
-        return 0;
-    bool looked_up = lookups_concern(r->engine->binding.lookups, change->relation);
-    if (complete_nonfinite(r->engine, change, arena, reterr) != 0 ||
-        ((change->key_changed || looked_up) && lacks_columns(change) && complete(r, change, reterr) != 0))
-        return -1;
-    for (size_t i = 0; i < news.rule_count; i++)
-        if (verdicts[i] == SKIP_NOTHING || verdicts[i] == SKIP_REREAD)
-            news.changes[i] = change;
-        else if (verdicts[i] != SKIP_ALL)
-            news.changes[i] = half(change, verdicts[i], arena);
-    if (add_news(r, &news, change, reterr) != 0)
-        return -1;
-    return is_full(r, FILL_INSIDE) ? wait_for_applier(r, reterr) : 0;
 }
 
 static int on_change(struct receiver *r, struct change *change, struct err *reterr)
 {
     if (r->commit_lsn)
-        return on_known_ground(r, change, reterr);
+        return receiver_on_known_ground(r, change, reterr);
     if (complete_nonfinite(r->engine, change, &r->handover->filling->arena, reterr) != 0 ||
-        add_rows(r, change, reterr) != 0)
+        receiver_add_rows(r, change, reterr) != 0)
         return -1;
-    return is_full(r, FILL_INSIDE) ? wait_for_applier(r, reterr) : 0;
+    return receiver_is_full(r, FILL_INSIDE) ? receiver_wait_for_applier(r, reterr) : 0;
 }
 
-static void on_commit(struct receiver *r, const struct stream_item *item)
+void receiver_begin(struct receiver *r)
+{
+    r->in_transaction = true;
+    r->transaction_rows = 0;
+    pthread_mutex_lock(&r->handover->lock);
+    position_begin(&r->handover->position);
+    pthread_mutex_unlock(&r->handover->lock);
+}
+
+void receiver_commit(struct receiver *r, uint64_t end_lsn, int64_t commit_us, uint32_t xid)
 {
     struct handover *handover = r->handover;
     bool empty = r->transaction_rows == 0;
     /* The mark of a transaction whose last piece is gone already stands alone: an empty one behind it goes with it. */
     if (!empty || !batch_is_empty(handover->filling)) {
         if (handover->filling->txn_count == 0)
-            r->engine->oldest_commit_us = item->commit_us;
-        batch_add_mark(handover->filling, item->end_lsn, item->commit_us, item->xid);
+            r->engine->oldest_commit_us = commit_us;
+        batch_add_mark(handover->filling, end_lsn, commit_us, xid);
         empty = false;
     } else {
         batch_reset(handover->filling); /* what the messages of an empty transaction took up */
     }
     pthread_mutex_lock(&handover->lock);
     if (empty)
-        position_received_empty(&handover->position, item->end_lsn);
+        position_received_empty(&handover->position, end_lsn);
     else
-        position_received(&handover->position, item->end_lsn);
+        position_received(&handover->position, end_lsn);
     pthread_mutex_unlock(&handover->lock);
     r->in_transaction = false;
-    r->received_lsn = item->end_lsn;
-    r->engine->received_lsn = item->end_lsn;
+    r->received_lsn = end_lsn;
+    r->engine->received_lsn = end_lsn;
 }
 
 static void on_keepalive(struct receiver *r, uint64_t wal_end)
@@ -350,15 +240,13 @@ static int on_item(struct receiver *r, const struct stream_item *item, struct er
 {
     switch (item->event) {
     case STREAM_BEGIN:
-        r->in_transaction = true;
+        if (resync_before(r->engine->resync, r, item->end_lsn, reterr) != 0)
+            return -1;
+        receiver_begin(r);
         r->commit_lsn = item->end_lsn <= skip_last_point(r->engine->skip) ? item->end_lsn : 0;
-        r->transaction_rows = 0;
-        pthread_mutex_lock(&r->handover->lock);
-        position_begin(&r->handover->position);
-        pthread_mutex_unlock(&r->handover->lock);
         return 0;
     case STREAM_CHANGE: return on_change(r, item->change, reterr);
-    case STREAM_COMMIT: on_commit(r, item); return 0;
+    case STREAM_COMMIT: receiver_commit(r, item->end_lsn, item->commit_us, item->xid); return 0;
     case STREAM_KEEPALIVE: on_keepalive(r, item->end_lsn); return 0;
     case STREAM_MESSAGE: /* nothing reads messages yet; one outside a transaction is not followed by a commit */
         if (!r->in_transaction && batch_is_empty(r->handover->filling))
@@ -371,32 +259,45 @@ static int on_item(struct receiver *r, const struct stream_item *item, struct er
 
 /* --- the loop --- */
 
-/* Waits until everything received is on the target, then ends the session, to begin another one without any more
- * skipping, or with parts of the snapshot read anew. */
-static int begin_again(struct receiver *r, struct err *reterr)
+int receiver_drain(struct receiver *r, struct err *reterr)
 {
     const struct handover *handover = r->handover;
     for (bool busy = true; busy && !run_stop;) {
-        if (wait_for_applier(r, reterr) != 0)
+        if (receiver_wait_for_applier(r, reterr) != 0)
             return -1;
         pthread_mutex_lock(&r->handover->lock);
         busy = handover->taken != NULL;
         pthread_mutex_unlock(&r->handover->lock);
-        if (look_around(r, reterr) != 0)
-            return -1;
         if (busy)
             usleep(1000);
+        if (receiver_stay(r, reterr) != 0)
+            return -1;
     }
-    r->engine->begin_again = true;
-    return err_set(reterr, ERR_RETRY,
-                   r->reread ? "parts of the snapshot are to be read anew"
-                             : "the stream is past the points of the snapshot");
+    return 0;
 }
 
-/* At the end of a transaction. */
-static bool is_past_skipping(const struct receiver *r)
+/* Ends the session once everything received is on the target. */
+static int begin_again(struct receiver *r, const char *why, struct err *reterr)
 {
-    return r->reread || (r->engine->skip && r->received_lsn >= skip_last_point(r->engine->skip));
+    if (receiver_drain(r, reterr) != 0)
+        return -1;
+    r->engine->begin_again = true;
+    return err_set(reterr, ERR_RETRY, "%s", why);
+}
+
+/* Why the session should begin again, at the end of a transaction or when nothing comes; NULL: it should not. */
+static const char *why_begin_again(const struct receiver *r)
+{
+    const struct engine *engine = r->engine;
+    if (r->in_transaction)
+        return NULL;
+    if (r->reread)
+        return "parts of the snapshot are to be read anew";
+    if (engine->skip && r->received_lsn >= skip_last_point(engine->skip))
+        return "the stream is past the points of the snapshot";
+    if (engine->resync ? resync_is_done(engine->resync) : engine->resync_wanted && !engine->skip)
+        return engine->resync ? "nothing is left to be read again" : "a table is to be read again";
+    return NULL;
 }
 
 /* Nothing more has arrived. Hands over what can go; looks at what the other threads have to say. */
@@ -412,13 +313,15 @@ static int when_quiet(struct receiver *r, int *ret_wait_ms, struct err *reterr)
         else
             *ret_wait_ms = (int)(linger / 1000) + 1;
     }
-    return look_around(r, reterr) != 0 ? -1 : report_position(r, false, reterr);
+    if (resync_when_quiet(r->engine->resync, r, ret_wait_ms, reterr) != 0)
+        return -1;
+    return receiver_look_around(r, reterr) != 0 ? -1 : receiver_report(r, false, reterr);
 }
 
 static bool one_shot_done(struct receiver *r)
 {
     uint64_t until = r->engine->until_lsn;
-    if (until == 0)
+    if (until == 0 || !resync_is_done(r->engine->resync))
         return false;
     pthread_mutex_lock(&r->handover->lock);
     bool done = position_confirmable(&r->handover->position) >= until;
@@ -445,10 +348,12 @@ int receive_run(struct engine *engine, struct err *reterr)
         } else if (on_item(&r, &item, reterr) != 0) {
             return -1;
         }
-        if (item.event == STREAM_COMMIT && is_past_skipping(&r))
-            return begin_again(&r, reterr);
-        if (item.event == STREAM_COMMIT && is_full(&r, FILL_AT_COMMIT) && wait_for_applier(&r, reterr) != 0)
+        const char *why = why_begin_again(&r);
+        if (why)
+            return begin_again(&r, why, reterr);
+        if (item.event == STREAM_COMMIT && receiver_is_full(&r, FILL_AT_COMMIT) &&
+            receiver_wait_for_applier(&r, reterr) != 0)
             return -1;
     }
-    return report_position(&r, true, reterr);
+    return receiver_report(&r, true, reterr);
 }

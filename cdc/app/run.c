@@ -56,6 +56,8 @@ static void close_session(struct engine *engine)
 {
     stream_close(engine->stream);
     engine->stream = NULL;
+    resync_close(engine->resync);
+    engine->resync = NULL;
     sink_close(engine->sink);
     engine->sink = NULL;
     skip_free(engine->skip);
@@ -148,7 +150,7 @@ static int open_stream(struct engine *engine, struct err *reterr)
         .status_interval_ms = (int)settings->source_status_interval_ms,
         .receive_timeout_ms = (int)settings->source_receive_timeout_ms,
         .wake_fd = engine->handover.wake_fd,
-        .commit_lsns = engine->skip != NULL,
+        .commit_lsns = engine->skip || engine->resync,
         .timestamps = settings->source_timestamps,
         .tables = tables,
         .table_count = table_count,
@@ -357,7 +359,7 @@ static int session(struct run *run, struct err *reterr)
         struct err why = {0};
         if (check_not_behind(engine, reterr) != 0 ||
             lookups_load(engine->binding.lookups, engine->sink, INT_MAX, reterr) != 0 ||
-            open_stream(engine, reterr) != 0)
+            resync_begin(engine, reterr) != 0 || open_stream(engine, reterr) != 0)
             return -1;
         run->streamed = true;
         if (stream_run(engine, &why) == 0)

@@ -32,6 +32,10 @@ int snapshot_point_of_slot(const struct settings *settings, bool again, struct s
  * WAL before others see it. Waits, at most source.slot_wait, for transactions that are open. */
 int snapshot_point_temporary(const struct settings *settings, struct snapshot_point *ret_point,
                              struct err *reterr) MUST_CHECK;
+/* Its two halves: the first connects, the second waits. */
+int snapshot_point_open(const struct settings *settings, struct snapshot_point *ret_point,
+                        struct err *reterr) MUST_CHECK;
+int snapshot_point_make(const struct settings *settings, struct snapshot_point *point, struct err *reterr) MUST_CHECK;
 void snapshot_point_done(struct snapshot_point *point);
 
 /* A key range of a source table, for rules of one level. */

@@ -30,21 +30,30 @@ static void temporary_name(const struct settings *settings, char *name, size_t s
              (unsigned long long)clock_wall_us());
 }
 
-int snapshot_point_temporary(const struct settings *settings, struct snapshot_point *ret_point, struct err *reterr)
+int snapshot_point_open(const struct settings *settings, struct snapshot_point *ret_point, struct err *reterr)
+{
+    return engine_open_source(settings, "snapshot export", ENGINE_REPLICATION, &ret_point->exporter, reterr);
+}
+
+int snapshot_point_make(const struct settings *settings, struct snapshot_point *point, struct err *reterr)
 {
     char name[64];
     PGconn *conn = NULL;
     if (engine_open_source(settings, "slot", ENGINE_BRIEF, &conn, reterr) != 0)
         return -1;
     temporary_name(settings, name, sizeof(name));
-    int failed = engine_open_source(settings, "snapshot export", ENGINE_REPLICATION, &ret_point->exporter, reterr);
-    if (!failed)
-        failed = slot_create(ret_point->exporter, conn, name, true, (int)settings->source_slot_wait_s, &ret_point->lsn,
-                             ret_point->name, sizeof(ret_point->name), reterr);
+    int failed = slot_create(point->exporter, conn, name, true, (int)settings->source_slot_wait_s, &point->lsn,
+                             point->name, sizeof(point->name), reterr);
     pg_close(conn);
-    if (failed)
-        snapshot_point_done(ret_point);
     return failed;
+}
+
+int snapshot_point_temporary(const struct settings *settings, struct snapshot_point *ret_point, struct err *reterr)
+{
+    if (snapshot_point_open(settings, ret_point, reterr) == 0 && snapshot_point_make(settings, ret_point, reterr) == 0)
+        return 0;
+    snapshot_point_done(ret_point);
+    return -1;
 }
 
 void snapshot_point_done(struct snapshot_point *point)

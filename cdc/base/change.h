@@ -39,6 +39,9 @@ struct change {
     bool completed;   /* absent values were read from the source by key */
     bool gone;        /* they were looked for, but no row has this key any more: what is absent stays unknown, and
                          later changes (a delete, another key) settle what it meant */
+    bool counted;     /* a row that is read again where the stream stands: the account knows it as it is, whatever
+                      the target holds */
+    bool stray;       /* a delete of what nobody counted: the target has a row that the source never told of */
     const struct relation *relation;
     struct value *columns;  /* relation->column_count; NULL for delete and truncate */
     struct value *identity; /* relation->key_count, in key order: the OLD key of an update or delete, the

@@ -128,23 +128,14 @@ void copy_ranges_free(struct copy_range *ranges, size_t count)
     free(ranges);
 }
 
-/* ---- COPY ---- */
-
-/* A bound is an untyped literal, which takes the type of the column it is compared with. */
-static void put_copy(struct buf *sql, const struct copy_reader *reader, const struct copy_range *range)
+static void put_where(struct buf *sql, const struct copy_range *range, const char *from)
 {
     const struct relation *relation = range->relation;
     const char *word = " WHERE ";
     const struct {
         const char *operator, * bound;
-    } bounds[] = {{" >= ", range->lo}, {" < ", range->hi}};
+    } bounds[] = {{from, range->lo}, {range->hi_included ? " <= " : " < ", range->hi}};
 
-    buf_puts(sql, "COPY (SELECT ");
-    for (size_t i = 0; i < reader->field_count; i++) {
-        buf_puts(sql, i ? ", " : "");
-        pg_put_ident(sql, relation->columns[reader->fields[i]].name);
-    }
-    put_from(sql, relation);
     for (size_t i = 0; i < 2; i++) {
         if (!bounds[i].bound)
             continue;
@@ -154,6 +145,66 @@ static void put_copy(struct buf *sql, const struct copy_reader *reader, const st
         pg_put_literal(sql, bounds[i].bound);
         word = " AND ";
     }
+}
+
+/* The key of the row at `offset` in the range, or in what of it lies behind all rows that have its first value. */
+static int key_at(PGconn *conn, const struct copy_range *range, bool behind, size_t offset, char **ret_key,
+                  struct err *reterr)
+{
+    const struct relation *relation = range->relation;
+    PGresult *result = NULL;
+    struct buf sql;
+    buf_init(&sql, SQL_MAX_BYTES);
+    buf_puts(&sql, "SELECT k::text FROM (SELECT ");
+    pg_put_ident(&sql, relation->columns[relation->key[0]].name);
+    buf_puts(&sql, " AS k");
+    put_from(&sql, relation);
+    put_where(&sql, range, behind ? " > " : " >= ");
+    buf_printf(&sql, " ORDER BY 1 OFFSET %zu LIMIT 1) x", offset);
+    int rc = pg_query(conn, SIDE, "dividing a table into ranges", buf_text(&sql), 0, NULL, &result, reterr);
+    buf_done(&sql);
+    if (rc)
+        return name_table(relation, reterr);
+    *ret_key = is_empty(result) ? NULL : mem_strdup(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return 0;
+}
+
+int copy_range_end(PGconn *conn, const struct copy_range *range, size_t rows, char **ret_end, struct err *reterr)
+{
+    struct copy_range rest = *range;
+    char *first = NULL, *end = NULL;
+    int failed = 0;
+    *ret_end = NULL;
+    if (range->relation->key_count == 0)
+        return 0;
+    if (key_at(conn, range, false, rows, &end, reterr) || (end && key_at(conn, range, false, 0, &first, reterr)))
+        failed = -1;
+    if (!failed && end && first && strcmp(end, first) == 0) { /* rows with the same value stay together */
+        free(end);
+        end = NULL;
+        rest.lo = first;
+        failed = key_at(conn, &rest, true, 0, &end, reterr);
+    }
+    free(first);
+    *ret_end = failed ? NULL : end;
+    return failed;
+}
+
+/* ---- COPY ---- */
+
+/* A bound is an untyped literal, which takes the type of the column it is compared with. */
+static void put_copy(struct buf *sql, const struct copy_reader *reader, const struct copy_range *range)
+{
+    const struct relation *relation = range->relation;
+
+    buf_puts(sql, "COPY (SELECT ");
+    for (size_t i = 0; i < reader->field_count; i++) {
+        buf_puts(sql, i ? ", " : "");
+        pg_put_ident(sql, relation->columns[reader->fields[i]].name);
+    }
+    put_from(sql, relation);
+    put_where(sql, range, " >= ");
     buf_puts(sql, ") TO STDOUT");
 }
 

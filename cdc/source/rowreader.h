@@ -13,7 +13,8 @@
 /* A piece of a table that one worker copies: rows with lo <= first key column < hi. NULL: open. */
 struct copy_range {
     const struct relation *relation;
-    char *lo, *hi; /* text of the first key column's values */
+    char *lo, *hi;    /* text of the first key column's values */
+    bool hi_included; /* <= hi */
 };
 
 /* Divides a table into at most max_ranges pieces of about rows_per_range rows by values of its first key column
@@ -21,6 +22,11 @@ struct copy_range {
 int copy_ranges_plan(PGconn *conn, const struct relation *relation, double rows_per_range, size_t max_ranges,
                      struct copy_range **ret_ranges, size_t *ret_count, struct err *reterr) MUST_CHECK;
 void copy_ranges_free(struct copy_range *ranges, size_t count);
+
+/* Where a piece of about `rows` rows at the beginning of the range should end (exclusive). The caller frees it; NULL:
+ * the whole range is no larger, or the table has no key. Quick where an index begins with the first key column. */
+int copy_range_end(PGconn *conn, const struct copy_range *range, size_t rows, char **ret_end,
+                   struct err *reterr) MUST_CHECK;
 
 struct copy_reader;
 /* Starts COPY (SELECT …) TO STDOUT on a connection that stands in the exported snapshot's transaction. Columns that

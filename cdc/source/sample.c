@@ -170,6 +170,29 @@ static int read_by_key(PGconn *conn, const struct sample_options *options, const
     return 0;
 }
 
+int sample_key(PGconn *conn, const struct relation *relation, const char *key, struct arena *arena,
+               struct value **ret_identity, struct err *reterr)
+{
+    const char **params = arena_zalloc(arena, relation->key_count + 1, sizeof(*params));
+    PGresult *result = NULL;
+    struct buf sql;
+    if (relation->key_count == 0 || split_key(conn, relation, key, arena, params, reterr))
+        return relation->key_count == 0 ? refuse_key(relation, reterr) : -1;
+    buf_init(&sql, SQL_MAX_BYTES);
+    for (size_t k = 0; k < relation->key_count; k++)
+        buf_printf(&sql, "%s$%zu::%s::text", k ? ", " : "SELECT ", k + 1, relation->columns[relation->key[k]].type);
+    if (ask(conn, relation, &sql, (int)relation->key_count, params, &result, reterr))
+        return reterr->class == ERR_POISON ? refuse_key(relation, reterr) : -1;
+    *ret_identity = arena_zalloc(arena, relation->key_count + 1, sizeof(**ret_identity));
+    for (size_t k = 0; k < relation->key_count; k++) {
+        uint32_t len = (uint32_t)PQgetlength(result, 0, (int)k);
+        (*ret_identity)[k] = (struct value){
+            .text = arena_strndup(arena, PQgetvalue(result, 0, (int)k), len), .len = len, .state = VALUE_TEXT};
+    }
+    PQclear(result);
+    return 0;
+}
+
 int sample_read(PGconn *conn, const struct sample_options *options, struct arena *arena, struct change ***ret_changes,
                 size_t *ret_count, struct err *reterr)
 {

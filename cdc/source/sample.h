@@ -27,4 +27,8 @@ struct sample_options {
 int sample_read(PGconn *conn, const struct sample_options *options, struct arena *arena, struct change ***ret_changes,
                 size_t *ret_count, struct err *reterr) MUST_CHECK;
 
+/* A key's text as the values of the table's key, in the columns' own output form. ERR_CONFIG where it does not fit. */
+int sample_key(PGconn *conn, const struct relation *relation, const char *key, struct arena *arena,
+               struct value **ret_identity, struct err *reterr) MUST_CHECK;
+
 #endif

@@ -103,7 +103,8 @@ static int set_aside_side_records(struct pgsink *s, struct err *reterr)
 }
 
 /* Where a delete leaves the row and a condition may have kept it away before, only a look at each row tells what it
- * counted as. And an update that sets nothing tells nothing about whether the row is there. */
+ * counted as; so it is where the row was never counted. And an update that sets nothing tells nothing about whether the
+ * row is there. */
 static void set_aside_unclear(struct pgsink *s, struct chunk_plan *plan)
 {
     struct netchange *net = s->net;
@@ -118,7 +119,7 @@ static void set_aside_unclear(struct pgsink *s, struct chunk_plan *plan)
             struct net_entry *entry = &net->entries[e];
             if (net_deletes(entry)) {
                 plan->strict |= target->cascades;
-                if (unclear)
+                if (unclear || entry->row->change->stray)
                     netchange_set_aside(net, e);
             }
         }

@@ -200,10 +200,13 @@ static int note_gone(struct pgsink *s, size_t r, const struct group *group, stru
 }
 
 /* What was there before the chunk counted as mapped where the row was on the target, else as excluded by rule. */
-static void count_deletes(const struct target *target, enum net_action action, int64_t count, int64_t affected,
-                          struct account *delta)
+static void count_deletes(const struct target *target, enum net_action action, bool counted, int64_t count,
+                          int64_t affected, struct account *delta)
 {
     int64_t mapped = target->may_exclude ? affected : count;
+
+    if (counted && action == NET_EXCLUDE)
+        mapped = 0;
 
     delta->mapped -= mapped;
     delta->excluded -= count - mapped;
@@ -240,7 +243,9 @@ static int write_deletes(struct pgsink *s, size_t r, enum net_action action, str
     if (rule->on_delete != DELETE_ROW && note_gone(s, r, &group, reterr))
         return -1;
     forget_parents(s, rule, &group);
-    count_deletes(&s->rules[r].target, action, (int64_t)group.count, affected, delta);
+    /* a resync's rows are never among others */
+    bool counted = target_counted(&s->rules[r].target, s->net->entries[group.entries[0]].row->change);
+    count_deletes(&s->rules[r].target, action, counted, (int64_t)group.count, affected, delta);
     return 0;
 }
 
@@ -259,7 +264,8 @@ static int take_unmatched(struct pgsink *s, const struct chunk_plan *plan, uint3
         return 0;
     }
     inserts->entries[inserts->count++] = e;
-    if (s->rules[entry->row->rule->index].target.may_exclude) {
+    const struct target *target = &s->rules[entry->row->rule->index].target;
+    if (target->may_exclude && !target_counted(target, entry->row->change)) {
         delta->mapped++;
         delta->excluded--;
     }

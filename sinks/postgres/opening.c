@@ -252,6 +252,7 @@ static void read_rule_bound(struct rule_state *rule, char kind, int64_t count)
     case '0': rule->standing = count; break;
     case '1': rule->pending = count; break;
     case '2': rule->gone = count; break;
+    case '6': rule->target.changed = true; break;
     default: rule->target.may_exclude = true;
     }
 }
@@ -270,7 +271,8 @@ int opening_read_bounds(struct pgsink *s, struct err *reterr)
                       "UNION ALL SELECT 4, waits_table, count(*) FROM pgrekey.quarantine WHERE pipeline = $1 "
                       "AND status <> 'resolved' AND waits_id IS NOT NULL GROUP BY waits_table "
                       "UNION ALL SELECT 5, parent_table, count(*) FROM pgrekey.pending_reference "
-                      "WHERE pipeline = $1 AND parent_table IS NOT NULL GROUP BY parent_table",
+                      "WHERE pipeline = $1 AND parent_table IS NOT NULL GROUP BY parent_table "
+                      "UNION ALL SELECT 6, step, 1 FROM pgrekey.mapping_step WHERE pipeline = $1 AND state = 'changed'",
                       1, params, &result, reterr))
         return -1;
     for (int i = 0; i < PQntuples(result); i++) {
@@ -280,9 +282,9 @@ int opening_read_bounds(struct pgsink *s, struct err *reterr)
         int derivation = kind == '0' ? derive_index(s, name) : -1;
         if (derivation >= 0)
             *derive_standing(s, (size_t)derivation) = count;
-        if (kind >= '4')
+        if (kind == '4' || kind == '5')
             read_place_bound(s, name, kind == '4', count);
-        for (size_t r = 0; kind < '4' && r < s->rule_count; r++)
+        for (size_t r = 0; kind != '4' && kind != '5' && r < s->rule_count; r++)
             if (strcmp(s->rules[r].target.rule->name, name) == 0)
                 read_rule_bound(&s->rules[r], kind, count);
     }

@@ -319,6 +319,21 @@ int pgsink_resume(struct sink *sink, struct err *reterr)
     return audit_put(s, "resume", "", 0, "", reterr);
 }
 
+int pgsink_resync_waits(struct sink *sink, bool *ret_waits, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+    PGresult *result = NULL;
+
+    if (session_query(s, "looking for what is to be resynced",
+                      "SELECT EXISTS (SELECT FROM pgrekey.resync WHERE pipeline = $1 AND status IN ('waiting', "
+                      "'running'))",
+                      1, (const char *[]){s->options.pipeline}, &result, reterr))
+        return -1;
+    *ret_waits = *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    return 0;
+}
+
 bool pgsink_resume_requested(struct sink *sink)
 {
     return pgsink_of(sink)->resume_requested;

@@ -135,6 +135,9 @@ struct pgsink_loss {
 int pgsink_losses(struct sink *sink, struct pgsink_loss **ret_losses, size_t *ret_count, struct err *reterr) MUST_CHECK;
 void pgsink_losses_free(struct pgsink_loss *losses, size_t count);
 
+/* Is a table to be read again (resync_store.h)? */
+int pgsink_resync_waits(struct sink *sink, bool *ret_waits, struct err *reterr) MUST_CHECK;
+
 /* Moves the position over transactions that concern no rule, in a transaction of its own. */
 int pgsink_advance(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
 

@@ -103,10 +103,10 @@ int record_commit(struct pgsink *s, const struct batch *batch, struct err *reter
 int record_forget(PGconn *conn, const char *pipeline, bool requests_too, struct err *reterr)
 {
     static const char *const TABLES[] = {"counter", "snapshot_part", "quarantine", "pending_reference",
-                                         "gone",    "mapping_step",  "request"};
+                                         "gone",    "mapping_step",  "request",    "resync"};
     const char *params[1] = {pipeline};
 
-    for (size_t i = 0; i < sizeof(TABLES) / sizeof(*TABLES) - (requests_too ? 0 : 1); i++) {
+    for (size_t i = 0; i < sizeof(TABLES) / sizeof(*TABLES) - (requests_too ? 0 : 2); i++) {
         char sql[128];
         snprintf(sql, sizeof(sql), "DELETE FROM pgrekey.%s WHERE pipeline = $1", TABLES[i]);
         if (pg_query(conn, SIDE, "forgetting what was recorded", sql, 1, params, NULL, reterr))

@@ -73,12 +73,14 @@ static enum account_state state_by_row(const struct target *target, bool stands)
 }
 
 /* Where the key stood before this change. */
-static enum account_state state_before(const struct work *w)
+static enum account_state state_before(const struct work *w, enum account_event event)
 {
     if (w->entry)
         return w->entry->state;
-    if (w->born)
+    if (w->born || w->change->stray)
         return STATE_ABSENT;
+    if (!w->gone && target_counted(w->target, w->change))
+        return event == EVENT_NOT_WANTED ? STATE_EXCLUDED : STATE_MAPPED;
     return w->gone ? STATE_EXCLUDED : state_by_row(w->target, w->existed);
 }
 
@@ -86,10 +88,10 @@ static enum account_state state_before(const struct work *w)
 static void settle(struct pgsink *s, const struct work *w, enum account_event event)
 {
     if (!w->old_key) {
-        account_settle(s, w->rule, state_before(w), event, w->removed);
+        account_settle(s, w->rule, state_before(w, event), event, w->removed);
         return;
     }
-    account_settle(s, w->rule, state_before(w), w->old_stays ? EVENT_DELETE_FAILED : EVENT_DELETED, w->removed);
+    account_settle(s, w->rule, state_before(w, event), w->old_stays ? EVENT_DELETE_FAILED : EVENT_DELETED, w->removed);
     account_settle(s, w->rule, w->at_new ? w->at_new->state : STATE_ABSENT, event, 0);
 }
 

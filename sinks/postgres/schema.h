@@ -12,6 +12,7 @@
  *   mirror            tables and views of the side schema, and whose they are
  *   taken_off         indexes and foreign keys that a fast load has still to build again
  *   request           what operators ask of a running engine
+ *   resync            tables that are read again while the stream runs, and how far they are
  *   audit             retries, discards, pauses, resumes, deletes by count
  *   namespace         the UUIDv5 namespace a pipeline, for pgrekey.id()
  *   adopted           target rows that were there before and are the source's: derived id -> existing id

@@ -60,6 +60,7 @@ struct target {
     bool has_parents;   /* some column is a reference that the engine checks */
     size_t here_count;  /* places that rows of this rule stand at; references.h */
     struct here *here;
+    bool changed;     /* its rows are due to be written again by another mapping than they were written by */
     bool may_exclude; /* as the rule's; or some of its rows are excluded since an older mapping */
     struct target_statement fixed[TARGET_OPS]; /* those of update and move are unused */
     struct target_statement **updates;         /* of update and move, by the columns they set; each keeps its place */
@@ -94,6 +95,12 @@ void target_put_set_list(struct buf *sql, const struct target *target);
  * by pg_err; the transaction is then aborted up to the last savepoint. */
 int target_execute(struct pgsink *s, struct target *target, enum target_op op, const struct row *row,
                    const struct value *locator, int64_t *ret_affected, struct err *reterr) MUST_CHECK;
+
+/* Does the account know the row of this change as it is? Then only the target row is in doubt. */
+static inline bool target_counted(const struct target *target, const struct change *change)
+{
+    return change->counted && !target->changed && !target->rule->looks_up;
+}
 
 /* The source key of a change as a JSON array of its identity's values; key_new: of the row after the change (an
  * update that changed the key), else `identity`, the old one. In the arena. */
