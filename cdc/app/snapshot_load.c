@@ -83,14 +83,18 @@ static int load_rows(struct worker *w, struct part *part, struct copy_reader *re
     }
 }
 
+/* Each part in a transaction of its own: a lock on its table is held no longer than its rows are read. One that waited
+ * for the next part, or for a level's other parts, would keep a TRUNCATE out, and with that whoever comes behind it,
+ * the other workers included. */
 static int load_once(struct worker *w, struct part *part, struct err *reterr)
 {
     struct copy_reader *reader = NULL;
-    if (copy_reader_open(w->conn, &part->range, engine_never, w->snapshot->engine, &reader, reterr) != 0)
+    if (snapshot_join(w->conn, w->snapshot->point.name, reterr) != 0)
         return -1;
-    int failed = load_rows(w, part, reader, reterr);
+    int failed = copy_reader_open(w->conn, &part->range, engine_never, w->snapshot->engine, &reader, reterr) != 0 ||
+                 load_rows(w, part, reader, reterr) != 0;
     copy_reader_close(reader);
-    return failed;
+    return snapshot_leave(w->conn, failed ? NULL : reterr) != 0 || failed ? -1 : 0;
 }
 
 /* Two loaders that write rows with the same unique values may wait for each other. Whoever is chosen to give way has
@@ -123,8 +127,7 @@ static int worker_open(struct worker *w, struct err *reterr)
     struct engine *engine = w->snapshot->engine;
     struct pgsink_options options;
     engine_sink_options(engine, &options);
-    if (engine_open_source(engine->settings, "snapshot", ENGINE_PATIENT, &w->conn, reterr) != 0 ||
-        snapshot_join(w->conn, w->snapshot->point.name, reterr) != 0)
+    if (engine_open_source(engine->settings, "snapshot", ENGINE_PATIENT, &w->conn, reterr) != 0)
         return -1;
     return pgsink_loader_open(&options, &w->loader, reterr);
 }

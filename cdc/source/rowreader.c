@@ -427,6 +427,11 @@ int snapshot_join(PGconn *conn, const char *snapshot, struct err *reterr)
     return -1;
 }
 
+int snapshot_leave(PGconn *conn, struct err *reterr)
+{
+    return pg_run(conn, SIDE, "leaving the snapshot", "ROLLBACK", reterr);
+}
+
 /* ---- single rows ---- */
 
 static bool is_wanted(const struct change *change, size_t index, bool nulls_too)

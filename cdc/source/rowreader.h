@@ -45,6 +45,8 @@ bool copy_line_split(char *line, size_t len, const uint16_t *fields, size_t fiel
 
 /* BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT. */
 int snapshot_join(PGconn *conn, const char *snapshot, struct err *reterr) MUST_CHECK;
+/* Ends that transaction, whether or not it has failed; its locks go. */
+int snapshot_leave(PGconn *conn, struct err *reterr) MUST_CHECK;
 
 /* Reads the row with this key as it is now, with the change itself at least (which may take a while to become visible;
  * ERR_RETRY after ten seconds); fills the absent columns of `change` (all of them where
