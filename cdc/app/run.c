@@ -309,11 +309,10 @@ static int tell_steps(struct engine *engine, struct err *reterr)
     return 0;
 }
 
-/* One that found foreign keys taken off by a dead run's fast load has been bound without them. */
-static int take_snapshot(struct run *run, const struct pgsink_position *position, struct err *reterr)
+/* What is bound while a dead run's fast load has foreign keys off knows nothing of them: good enough to load what is
+ * left, but not to stream. */
+static int bind_with_all(struct run *run, struct err *reterr)
 {
-    if (snapshot_take(run->engine, position, reterr) != 0)
-        return -1;
     if (!pgsink_fast_load(run->engine->sink)->bound_without)
         return 0;
     run->rebind = true;
@@ -333,7 +332,9 @@ static int open_sink(struct run *run, struct err *reterr)
     if (tell_steps(engine, reterr) != 0)
         return -1;
     if (position.state != PIPELINE_STREAMING)
-        return take_snapshot(run, &position, reterr);
+        return snapshot_take(engine, &position, reterr) != 0 ? -1 : bind_with_all(run, reterr);
+    if (bind_with_all(run, reterr) != 0)
+        return -1;
     engine->resume_lsn = position.lsn;
     engine->paused = position.paused;
     if (snapshot_rejoin(engine, reterr) != 0)

@@ -8,6 +8,7 @@
  * parts that are done stay, the others are read at a new point, for the first one's snapshot died with its session.
  * Then one part may hold what the stream has still to bring to another; skip.c leaves that out.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,7 +177,11 @@ static int load_left(struct engine *engine, struct err *reterr)
 
 int snapshot_rejoin(struct engine *engine, struct err *reterr)
 {
-    if (snapshot_plan_new(engine, reterr) != 0 || load_left(engine, reterr) != 0 ||
+    struct pgsink_fast_load before = *pgsink_fast_load(engine->sink);
+    if (snapshot_plan_new(engine, reterr) != 0)
+        return -1;
+    fast_load_log(engine, &before);
+    if (load_left(engine, reterr) != 0 || fast_load_level_done(engine, INT_MAX, reterr) != 0 ||
         pgsink_steps_loaded(engine->sink, reterr) != 0)
         return -1;
     return set_skip(engine, reterr);

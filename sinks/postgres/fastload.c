@@ -177,23 +177,34 @@ static int take_foreign_keys(struct pgsink *s, const struct rule *rule, const ch
     return 0;
 }
 
-/* Only our own lock makes sure that it stays empty until it is done. */
-static int lock_if_empty(struct pgsink *s, const struct target *target, bool *ret_empty, struct err *reterr)
+static int ask_if_empty(struct pgsink *s, const struct target *target, bool *ret_empty, struct err *reterr)
 {
     PGresult *result = NULL;
     struct buf sql;
 
     buf_init(&sql, SQL_MAX);
-    buf_printf(&sql, "LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", target->table);
-    int failed = session_run(s, DOING, session_text(&sql), reterr);
-    buf_reset(&sql);
     buf_printf(&sql, "SELECT NOT EXISTS (SELECT FROM %s)", target->table);
-    if (!failed)
-        failed = session_query(s, DOING, session_text(&sql), 0, NULL, &result, reterr);
+    int failed = session_query(s, DOING, session_text(&sql), 0, NULL, &result, reterr);
     *ret_empty = !failed && *PQgetvalue(result, 0, 0) == 't';
     PQclear(result);
     buf_done(&sql);
     return failed;
+}
+
+/* A table with rows is not locked. That one without stays so is only sure once it is. */
+static int lock_if_empty(struct pgsink *s, const struct target *target, bool *ret_empty, struct err *reterr)
+{
+    struct buf sql;
+
+    if (ask_if_empty(s, target, ret_empty, reterr))
+        return -1;
+    if (!*ret_empty)
+        return 0;
+    buf_init(&sql, SQL_MAX);
+    buf_printf(&sql, "LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", target->table);
+    int failed = session_run(s, DOING, session_text(&sql), reterr);
+    buf_done(&sql);
+    return failed ? -1 : ask_if_empty(s, target, ret_empty, reterr);
 }
 
 static int take_off_table(struct pgsink *s, const struct rule *rule, struct err *reterr)

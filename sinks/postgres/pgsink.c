@@ -225,8 +225,11 @@ static int settle_fast_load(struct pgsink *s, struct err *reterr)
 {
     struct fastload_state state;
 
-    if (s->state != PIPELINE_SNAPSHOT)
-        return fastload_restore(s->conn, s->options.pipeline, INT_MAX, true, &s->fast_load, reterr);
+    if (s->state != PIPELINE_SNAPSHOT) {
+        int failed = fastload_restore(s->conn, s->options.pipeline, INT_MAX, true, &s->fast_load, reterr);
+        s->fast_load.bound_without = s->fast_load.restored > 0;
+        return failed;
+    }
     if (fastload_read(s->conn, s->options.pipeline, &state, reterr))
         return -1;
     s->fast_load.bound_without = state.off > 0;

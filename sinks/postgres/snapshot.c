@@ -324,7 +324,8 @@ static int add_parts(struct pgsink *s, struct pgsink_part *parts, size_t count, 
     if (session_query(s, "recording new parts",
                       "UPDATE pgrekey.pipeline SET snapshot_parts = (SELECT count(*) FROM pgrekey.snapshot_part "
                       "WHERE pipeline = $1) WHERE name = $1",
-                      1, params, NULL, reterr))
+                      1, params, NULL, reterr) ||
+        (s->options.fast_load && fastload_take_off(s, reterr)))
         return -1;
     return session_commit(s, reterr);
 }

@@ -13,7 +13,8 @@
 
 struct rule_account {
     char *rule, *source_table, *target_table;
-    char *state; /* of the step: "current", "new" (they are to be copied), "changed" (they are due to be written again), "removed"; steps.h */
+    char *state; /* of the step: "current", "new" (they are to be copied), "changed" (they are due to be written again),
+                    "removed"; steps.h */
     int64_t mapped, quarantined, excluded, failed_deletes;
     int64_t accepted; /* rows in quarantine that the mapping accepts as loss; -1: it says nothing of it */
 };

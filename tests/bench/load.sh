@@ -46,7 +46,7 @@ load_run() {
     LOAD_S=$(difference "$ended" "$begun")
     [ "$(ours_sql "SELECT count(*) FROM messages")" -eq "$MESSAGES" ] || return 1
     [ "$(ours_sql "SELECT count(*) FROM pg_indexes WHERE tablename = 'messages'")" -eq 6 ] || return 1
-    [ "$(ours_sql "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated")" -eq 2 ] || return 1
+    [ "$(ours_sql "SELECT count(*) FROM pg_constraint WHERE conrelid = 'messages'::regclass AND contype = 'f' AND convalidated")" -eq 2 ] || return 1
     engine_drop
 }
 

@@ -52,6 +52,8 @@ CREATE INDEX ON visits (person_id);
 CREATE TABLE notes (id uuid PRIMARY KEY, person_id uuid NOT NULL REFERENCES people ON DELETE CASCADE, note text);
 CREATE INDEX notes_person ON notes (person_id);
 CREATE INDEX notes_note ON notes (note);
+CREATE TABLE later (id uuid PRIMARY KEY, person_id uuid NOT NULL REFERENCES people, note text);
+CREATE INDEX ON later (person_id, note);
 SQL
 mapping_write <<'YAML'
 rows:
@@ -100,7 +102,7 @@ same_load() {
 # A superuser's drop takes the mirrors' empty schema too.
 drop_all() {
     pgrekey drop --yes >/dev/null
-    target_sql "TRUNCATE regions, people, visits, notes"
+    target_sql "TRUNCATE regions, people, visits, notes, later"
     pgrekey init >/dev/null
 }
 off() { target_sql "SELECT count(*) FROM pgrekey.taken_off"; }
@@ -156,7 +158,7 @@ equals "the breaker: no pipeline" 0 "$(target_sql "SELECT count(*) FROM pgrekey.
 
 done_streaming() { [ "$(target_sql "SELECT state FROM pgrekey.pipeline" 2>/dev/null)" = streaming ]; }
 kills=0
-for _ in $(seq 1 "$PGREKEY_KILLS"); do
+for _ in $(seq 1 $((PGREKEY_KILLS / 3 + 1))); do
     for _ in 1 2 3; do
         engine_start
         sleep "$(printf '0.%03d' $((RANDOM % 900 + 50)))"
@@ -210,6 +212,23 @@ equals "the same index is settled, another one of its name is not" "gin 42P07" "
 target_sql "DROP INDEX gin"
 check "the next start builds it" pgrekey run --until-caught-up
 same_definitions "in the end"
+
+# --- a rule that joins
+
+cp "$T/mapping.yaml" "$T/mapping.base"
+sed -i 's/^mirrors:/  - {from: visit, to: later, key: {id: {uuid: later, of: id}}, columns: {person_id: {uuid: person, of: person_id}, note: note}}\n&/' "$T/mapping.yaml"
+engine_start
+wait_for 60 "the taking off" is_off
+engine_kill
+equals "of the table that joins alone" "later_person_id_fkey later_person_id_note_idx" "$(target_sql "SELECT string_agg(name, ' ' ORDER BY name) FROM pgrekey.taken_off")"
+source_sql "INSERT INTO visit SELECT i, i, 'New ' || i FROM generate_series(50001, 50005) i; DELETE FROM visit WHERE id <= 5"
+engine_start
+caught_up
+engine_stop
+same_definitions "a rule that joins"
+accounts "a rule that joins: accounts" "visit->later" visit
+source_sql "INSERT INTO visit SELECT i, 1 + i % 20000, 'Visit ' || i FROM generate_series(1, 5) i; DELETE FROM visit WHERE id > 50000"
+cp "$T/mapping.base" "$T/mapping.yaml"
 drop_all
 
 # --- a role that owns nothing, then one that owns some
@@ -224,7 +243,7 @@ engine_kill
 equals "of another's tables nothing is off" 0 "$(target_sql "SELECT count(*) FROM pgrekey.taken_off WHERE schema_name = 'public'")"
 target_sql "ALTER TABLE notes OWNER TO pgrekey; GRANT CREATE ON SCHEMA public TO pgrekey"
 pgrekey drop --yes >/dev/null
-target_sql "TRUNCATE regions, people, visits, notes"
+target_sql "TRUNCATE regions, people, visits, notes, later"
 engine_start
 wait_for 30 "the taking off" is_off
 engine_kill
