@@ -41,6 +41,7 @@ struct row {
     enum row_op op;
     bool born;                 /* the change is an insert or a snapshot row: no earlier row of this key */
     bool partial;              /* some value is ABSENT */
+    bool stood;                /* its target row was there before the source's: what is ABSENT is not in it */
     struct value *values;      /* rule->column_count; NULL unless ROW_UPSERT. Key columns are never ABSENT. */
     struct value *locator;     /* rule->locator_count, where the row is found now; NULL for truncate */
     struct value *old_locator; /* where it was found before; NULL unless the key changed */

@@ -26,11 +26,13 @@ static void forget_entities(struct adopted *a)
         free(a->columns[r]);
     free(a->columns);
     free(a->widths);
+    free(a->adopters);
     free(a->own);
     buf_reset(&a->own_names);
     buf_reset(&a->own_numbers);
     a->columns = NULL;
     a->widths = NULL;
+    a->adopters = NULL;
     a->own = NULL;
     a->rule_count = 0;
     a->any = false;
@@ -78,11 +80,8 @@ static int number_rule(struct pgsink *s, const struct rule *rule, struct err *re
 {
     struct value name = {.text = rule->name, .len = (uint32_t)strlen(rule->name), .state = VALUE_TEXT};
     struct adopted *a = s->adopted;
-    struct adopter adopter;
     int number = 0;
 
-    if (!adopter_of_table(s->options.map, rule->to_schema, rule->to_table, &adopter))
-        return 0;
     for (int r = 0; r < rule->index; r++)
         number += a->own[r] != NOT_OWN && strcmp(s->rules[r].target.rule->entity, rule->entity) == 0;
     if (number >= OWN_MAX)
@@ -92,6 +91,17 @@ static int number_rule(struct pgsink *s, const struct rule *rule, struct err *re
     session_put_array_item(&a->own_names, &name);
     buf_printf(&a->own_numbers, "%c%d", a->own_numbers.len ? ',' : '{', number);
     return 0;
+}
+
+static bool take_adopter(struct pgsink *s, const struct rule *rule)
+{
+    struct adopter adopter;
+
+    if (!rule->entity || !adopter_of_table(s->options.map, rule->to_schema, rule->to_table, &adopter) ||
+        strcmp(adopter.entity, rule->entity) != 0)
+        return false;
+    s->adopted->adopters[rule->index] = adopter;
+    return true;
 }
 
 static int mark_rule(struct pgsink *s, const struct rule *rule, const PGresult *entities, struct err *reterr)
@@ -113,7 +123,7 @@ static int mark_rule(struct pgsink *s, const struct rule *rule, const PGresult *
     else
         free(columns);
     a->any |= width > 0;
-    return own ? number_rule(s, rule, reterr) : 0;
+    return take_adopter(s, rule) && own ? number_rule(s, rule, reterr) : 0;
 }
 
 int adopted_open(struct pgsink *s, struct err *reterr)
@@ -132,6 +142,7 @@ int adopted_open(struct pgsink *s, struct err *reterr)
     a->rule_count = s->rule_count;
     a->columns = mem_zalloc(s->rule_count + 1, sizeof(*a->columns));
     a->widths = mem_zalloc(s->rule_count + 1, sizeof(*a->widths));
+    a->adopters = mem_zalloc(s->rule_count + 1, sizeof(*a->adopters));
     a->own = mem_zalloc(s->rule_count + 1, sizeof(*a->own));
     for (size_t r = 0; rc == 0 && r < s->rule_count; r++)
         rc = mark_rule(s, s->rules[r].target.rule, entities, reterr);
@@ -385,6 +396,7 @@ static void translate_rows(struct adopted *a, const struct batch *batch, struct 
             rows[i] = arena_alloc(&a->arena, sizeof(*row));
             *rows[i] = *row;
         }
+        rows[i]->stood = row->partial;
         meet_add(a, own, rows[i]);
     }
 }
@@ -437,18 +449,48 @@ int adopted_rows(struct pgsink *s, struct row **rows, size_t count, struct arena
     return 0;
 }
 
-void adopted_put_unmet(const struct pgsink *s, const struct rule *rule, const char *joining, struct buf *sql)
+/* "(SELECT .. FROM pgrekey.adopted a WHERE .." of the rule's entity. */
+static void put_adopted(const struct pgsink *s, const struct rule *rule, const char *what, struct buf *sql)
 {
-    const struct adopted *a = s->adopted;
-    const struct target *target = &s->rules[rule->index].target;
-
-    if (!a->any || a->own[rule->index] == NOT_OWN)
-        return;
-    buf_printf(sql, "%s%s::uuid NOT IN (SELECT a.id FROM pgrekey.adopted a WHERE a.pipeline = ", joining,
-               target->columns[rule->entity_column]);
+    buf_printf(sql, "(SELECT %s FROM pgrekey.adopted a WHERE a.pipeline = ", what);
     pg_put_literal(sql, s->options.pipeline);
     buf_puts(sql, " AND a.entity = ");
     pg_put_literal(sql, rule->entity);
+}
+
+/* Where the legacy key stands in the row it says whose the row is; else computed ids are told by their version. */
+static void put_named(const struct pgsink *s, const struct rule *rule, const char *alias, struct buf *sql)
+{
+    const struct adopter *adopter = &s->adopted->adopters[rule->index];
+    const char *id = s->rules[rule->index].target.columns[rule->entity_column];
+
+    if (adopter->adopt.by != ADOPT_COLUMNS) {
+        buf_printf(sql, " AND (substr(%s%s::text, 15, 1) = '5' OR %s%s::uuid IN ", alias, id, alias, id);
+        put_adopted(s, rule, "a.id", sql);
+        buf_puts(sql, "))");
+        return;
+    }
+    buf_printf(sql, " AND %s%s::uuid = pgrekey.id(", alias, id);
+    pg_put_literal(sql, rule->entity);
+    for (size_t i = 0; i < adopter->adopt.column_count; i++) {
+        buf_printf(sql, ", %s", alias);
+        pg_put_ident(sql, adopter->adopt.columns[i]);
+        buf_puts(sql, "::text");
+    }
+    buf_puts(sql, ")");
+}
+
+void adopted_put_ours(const struct pgsink *s, const struct rule *rule, const char *alias, struct buf *sql)
+{
+    const struct adopted *a = s->adopted;
+
+    if (!a->adopters[rule->index].name)
+        return;
+    put_named(s, rule, alias, sql);
+    if (a->own[rule->index] == NOT_OWN)
+        return;
+    buf_printf(sql, " AND %s%s::uuid NOT IN ", alias, s->rules[rule->index].target.columns[rule->entity_column]);
+    put_adopted(s, rule, "a.id", sql);
     buf_puts(sql, " AND ");
     pg_put_literal(sql, rule->name);
     buf_puts(sql, " <> ALL (a.met))");

@@ -44,8 +44,9 @@ int adopted_rows(struct pgsink *s, struct row **rows, size_t count, struct arena
 /* map_transform_rule() for the sink: the row as it is called on the target. */
 int adopted_transform(struct pgsink *s, const struct rule *rule, const struct change *change, struct arena *arena,
                       struct row **ret_row, struct err *reterr) MUST_CHECK;
-/* A condition that leaves out adopted rows whose source row this rule has not seen: nothing where there are none. For a
- * TRUNCATE: such rows were there before the source's, and are not the source's yet. `joining`: " AND ". */
-void adopted_put_unmet(const struct pgsink *s, const struct rule *rule, const char *joining, struct buf *sql);
+/* A condition on rows of the rule's table that are the source's, where the table adopts and so holds rows of others:
+ * adopted ones whose source row has not been seen, and what is the application's own. Nothing where it does not adopt.
+ * " AND t.id = ..", alias "t." or "". */
+void adopted_put_ours(const struct pgsink *s, const struct rule *rule, const char *alias, struct buf *sql);
 
 #endif

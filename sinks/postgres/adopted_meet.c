@@ -36,9 +36,12 @@ void meet_add(struct adopted *a, struct known *known, struct row *row)
     a->meetings[a->meeting_count++] = (struct meeting){.known = known, .row = row};
 }
 
+/* Of a changed key the account follows by itself what is written; an excluded one leaves what stands. */
 static bool asks_whether_it_stands(const struct meeting *meeting)
 {
-    return meeting->row->born && (meeting->row->op == ROW_UPSERT || meeting->row->op == ROW_EXCLUDE);
+    const struct row *row = meeting->row;
+
+    return (row->op == ROW_UPSERT && row->born) || (row->op == ROW_EXCLUDE && (row->born || row->old_locator));
 }
 
 /* Which of one rule's met rows stand on the target. */
@@ -207,7 +210,7 @@ int adopted_settle(struct pgsink *s, struct err *reterr)
             continue;
         if (row->op == ROW_UPSERT)
             counters_add(s, row->rule->index, &MAPPED);
-        else if (gone_put(s, row->rule, source_key(row->change, &a->arena), reterr))
+        else if (gone_put(s, row->rule, source_key_new(row->change, &a->arena), reterr))
             return -1;
     }
     a->meeting_count = 0;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "cdc/base/uuid.h"
+#include "sinks/postgres/adopt.h"
 #include "sinks/postgres/adopted.h"
 #include "sinks/postgres/session.h"
 
@@ -34,10 +35,11 @@ struct meeting {
 
 struct adopted {
     size_t rule_count;
-    bool any;       /* some rule has columns to translate */
-    bool **columns; /* by rule: which; NULL: none */
-    size_t *widths; /* by rule: how many values of a row, locators included */
-    int *own;       /* by rule whose table holds adopted rows of its entity: its number among those; else NOT_OWN */
+    bool any;                 /* some rule has columns to translate */
+    bool **columns;           /* by rule: which; NULL: none */
+    size_t *widths;           /* by rule: how many values of a row, locators included */
+    struct adopter *adopters; /* by rule: that of its table and entity; .name NULL: none */
+    int *own; /* by rule whose table holds adopted rows of its entity: its number among those; else NOT_OWN */
     struct buf own_names, own_numbers; /* the same as arrays */
 
     struct known *known; /* open addressing; grows only between batches, for others point into it */

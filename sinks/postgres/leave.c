@@ -5,13 +5,15 @@
  *                            optional              UPDATE .. SET NULL, pgrekey.pending_reference
  *
  * Set by set: as many children at a time as memory should hold, until none is left. Living are rows that came from the
- * source, as far as their legacy columns tell, and are not marked as gone; rows of nobody's hold their parent.
+ * source, as far as their legacy columns tell (and, in a table that adopts, their ids), and are not marked as gone;
+ * rows of nobody's hold their parent.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/adopted.h"
 #include "sinks/postgres/derive.h"
 #include "sinks/postgres/park.h"
 #include "sinks/postgres/parents.h"
@@ -134,6 +136,7 @@ static void put_living(struct query *query, const struct pgsink *s, const struct
 
     for (size_t i = 0; i < rule->origin_count; i++)
         buf_printf(&query->sql, " AND t.%s IS NOT NULL", state->target.columns[rule->origin[i]]);
+    adopted_put_ours(s, rule, "t.", &query->sql);
     if (!reference->required || state->gone == 0)
         return;
     if (!state->target.knows_key) { /* nothing tells the kept ones from the living */

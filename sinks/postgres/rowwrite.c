@@ -551,8 +551,9 @@ enum written write_upsert(struct pgsink *s, struct work *w, const struct row *ro
 {
     const struct row *checked;
 
-    /* what the change left out would be that of the row whose place this one takes */
-    if (row->partial && rowmode_exchanges(s->rowmode, w->rule, w->key))
+    /* What the change left out would be that of the row whose place this one takes; or as it was before the row was
+     * left to itself. */
+    if (row->partial && (row->stood || w->gone || rowmode_exchanges(s->rowmode, w->rule, w->key)))
         return WRITE_NEEDS_ROW;
     enum written written = check_parents(s, w, row, &checked, reterr);
     if (written != WRITE_DONE)

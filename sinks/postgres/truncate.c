@@ -27,7 +27,7 @@ static void put_from_source(const struct pgsink *s, struct buf *sql, const struc
 
     for (size_t i = 0; i < count; i++)
         buf_printf(sql, "%s%s IS NOT NULL", i ? " AND " : joining, target->columns[columns[i]]);
-    adopted_put_unmet(s, rule, " AND ", sql);
+    adopted_put_ours(s, rule, "", sql);
 }
 
 /* Rows that no rule owns hold some of them. */

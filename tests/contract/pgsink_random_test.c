@@ -18,15 +18,23 @@
     "SELECT a, b FROM (" legacy ") a FULL JOIN (" app ") b ON (a.*)::text = (b.*)::text"                               \
     " WHERE a.id IS NULL OR b.id IS NULL"
 
+/* Not rows that stood on the target, and that no source row has come for, or one that the rule excludes. */
+#define OURS(rule, t)                                                                                                  \
+    " " #t ".legacy_id IS NOT NULL AND NOT EXISTS (SELECT FROM pgrekey.adopted a WHERE a.id = " #t ".id AND '" rule    \
+    "' <> ALL (a.met)) AND NOT EXISTS (SELECT FROM pgrekey.gone g WHERE g.rule = '" rule "' AND g.key = '[\"' || " #t  \
+    ".legacy_id || '\"]')"
+
 /* Each gives the rows that only one side has. */
 static const char *const differences[] = {
-    SAME("SELECT id, name FROM legacy.offices", "SELECT legacy_id AS id, name FROM app.offices"),
+    SAME("SELECT id, name FROM legacy.offices",
+         "SELECT legacy_id AS id, name FROM app.offices o WHERE" OURS("offices", o)),
     SAME("SELECT id, email, nick, office_id, boss_id, bio FROM legacy.users",
          "SELECT u.legacy_id AS id, u.email, u.nick, o.legacy_id AS office_id, b.legacy_id AS boss_id, u.bio"
-         " FROM app.users u JOIN app.offices o ON o.id = u.office_id LEFT JOIN app.users b ON b.id = u.boss_id"),
+         " FROM app.users u JOIN app.offices o ON o.id = u.office_id LEFT JOIN app.users b ON b.id = u.boss_id "
+         "WHERE" OURS("users", u)),
     SAME("SELECT id, user_id, total, note FROM legacy.orders WHERE status <> 'draft'",
          "SELECT o.legacy_id AS id, u.legacy_id AS user_id, total, note FROM app.orders o"
-         " JOIN app.users u ON u.id = o.user_id"),
+         " JOIN app.users u ON u.id = o.user_id WHERE" OURS("orders", o)),
     SAME("SELECT id, user_id, office_id, role FROM legacy.members",
          "SELECT m.legacy_id AS id, u.legacy_id AS user_id, o.legacy_id AS office_id, role FROM app.members m"
          " JOIN app.users u ON u.id = m.user_id JOIN app.offices o ON o.id = m.office_id WHERE NOT closed"),
@@ -271,6 +279,36 @@ static void any_source_is_accounted_for_and_heals(void **state)
     assert_same(w, "healed", 0);
 }
 
+/* Where the target held rows before: they keep their ids, whatever the source does; what is nobody's stays. */
+static void assert_kept(struct world *w)
+{
+    assert_world(w,
+                 "SELECT count(*) FROM app.offices o FULL JOIN app.users u ON u.legacy_id = o.legacy_id"
+                 " FULL JOIN app.orders d ON d.legacy_id = coalesce(u.legacy_id, o.legacy_id)"
+                 " WHERE o.id <> pgrekey.id('office', o.legacy_id) OR u.id <> pgrekey.id('user', u.legacy_id)"
+                 " OR d.id <> pgrekey.id('order', d.legacy_id)",
+                 "0");
+    assert_world(
+        w,
+        "SELECT (SELECT count(*) FROM app.offices WHERE legacy_id IS NULL),"
+        " (SELECT count(*) FROM app.users WHERE (legacy_id IS NULL OR legacy_id >= 50) AND app_note = 'theirs'),"
+        " (SELECT count(*) FROM app.orders WHERE (legacy_id IS NULL OR legacy_id >= 50) AND note = 'theirs')",
+        "1|3|2");
+}
+
+static void adopted_rows_follow_a_valid_source_exactly(void **state)
+{
+    any_valid_source_is_followed_exactly(state);
+    assert_kept(*state);
+}
+
+static void adopted_rows_are_accounted_for_and_heal(void **state)
+{
+    any_source_is_accounted_for_and_heals(state);
+    assert_kept(*state);
+}
+
+#define adopting(name) cmocka_unit_test_setup_teardown(name, world_setup_adopting, world_teardown)
 #define promise(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 /* An argument picks promises by name: "any_valid*". */
@@ -279,6 +317,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         promise(any_valid_source_is_followed_exactly),
         promise(any_source_is_accounted_for_and_heals),
+        adopting(adopted_rows_follow_a_valid_source_exactly),
+        adopting(adopted_rows_are_accounted_for_and_heal),
     };
     if (!world_conninfo()) {
         fprintf(stderr, "SKIPPED: the contract suite needs a server; set PGREKEY_TEST_TARGET to the connection of an "

@@ -454,6 +454,52 @@ int world_setup_as(void **state, const struct world_shape *shape)
     return 0;
 }
 
+static const char stood[] =
+    "CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" SCHEMA public;"
+    "INSERT INTO app.offices SELECT gen_random_uuid(), i, 'stood ' || i FROM generate_series(1, 2) i;"
+    "INSERT INTO app.offices VALUES (gen_random_uuid(), NULL, 'nobody''s');"
+    "INSERT INTO app.users (id, legacy_id, email, office_id, born_as, app_note)"
+    " SELECT gen_random_uuid(), i, 'stood' || coalesce(i, 0), o.id, 'stood', 'theirs'"
+    " FROM unnest(ARRAY[1, 2, 3, 4, 5, 6, 50, 51, NULL]) i, app.offices o"
+    " WHERE o.legacy_id IS NULL;"
+    "INSERT INTO app.orders SELECT gen_random_uuid(), i, u.id, 7, 'theirs'"
+    " FROM unnest(ARRAY[1, 2, 3, 4, 5, 6, 7, 8, 50, NULL]) i, app.users u"
+    " WHERE u.legacy_id = 50;";
+
+/* `key: {id: {uuid: user, of: id}}` becomes `key: {id: {uuid: user, of: id}, adopt: legacy_id}`. */
+static void put_adopting(struct buf *out, const char *mapping_text)
+{
+    static const char *const keys[] = {"{id: {uuid: office, of: id}", "{id: {uuid: user, of: id}",
+                                       "{id: {uuid: order, of: id}"};
+    const char *rest = mapping_text;
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+        const char *at = strstr(rest, keys[i]);
+        assert_non_null(at);
+        at += strlen(keys[i]);
+        buf_append(out, rest, (size_t)(at - rest));
+        buf_puts(out, ", adopt: legacy_id");
+        rest = at;
+    }
+    buf_puts(out, rest);
+}
+
+int world_setup_adopting(void **state)
+{
+    struct buf tables, text;
+    int failed;
+
+    buf_init(&tables, (size_t)1 << 20);
+    buf_init(&text, (size_t)1 << 20);
+    buf_printf(&tables, "%s%s", usual.schemas, stood);
+    put_adopting(&text, usual.mapping);
+    const struct world_shape shape = {.schemas = buf_text(&tables), .mapping = buf_text(&text)};
+    failed = world_setup_as(state, &shape);
+    buf_done(&tables);
+    buf_done(&text);
+    return failed;
+}
+
 int world_teardown_bare(void **state)
 {
     struct world *w = *state;

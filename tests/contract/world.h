@@ -42,6 +42,10 @@ struct world_shape {
 };
 int world_setup_as(void **state, const struct world_shape *shape);
 int world_setup_bare_as(void **state, const struct world_shape *shape);
+/* The usual tables, of which offices, users and orders adopt by legacy_id, with rows in them that were there before:
+ * offices 1 and 2, users 1 to 6 and orders 1 to 8 (those of the source, when they come); users 50 and 51 and an order
+ * of one, whose source rows nobody makes; an office, a user and an order of nobody's. All refer to these. */
+int world_setup_adopting(void **state);
 /* NULL where no server was given. */
 const char *world_conninfo(void);
 
