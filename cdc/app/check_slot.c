@@ -124,20 +124,18 @@ static void check_identity(struct check *check)
 static void add_step(struct check *check, const struct pgsink_step *step)
 {
     char remedy[ERR_TEXT_MAX];
-    snprintf(remedy, sizeof(remedy),
-             *step->source_table ? "run it, then: pgrekey resync %s" : "run it, then: pgrekey resync",
-             step->source_table);
+    snprintf(remedy, sizeof(remedy), "run it, then: pgrekey resync %s", step->source_table);
     if (strcmp(step->state, "new") == 0)
         findings_add(&check->findings, FINDING_INFO, SIDE, "step_new", NULL,
-                     "%s %s is new: its table is copied when the next run begins, before the stream goes on",
-                     step->kind, step->name);
+                     "%s %s is new: %s when the next run begins, before the stream goes on", step->kind, step->name,
+                     *step->source_table ? "its table is copied" : "it is run over all keys");
     else if (strcmp(step->state, "removed") == 0)
         findings_add(&check->findings, FINDING_WARNING, SIDE, "step_removed", NULL,
                      "%s %s is not in the mapping any more: its rows stay, out of the account", step->kind, step->name);
-    else if (strcmp(step->kind, "mirror") == 0)
+    else if (strcmp(step->kind, "rule") != 0)
         findings_add(&check->findings, FINDING_INFO, SIDE, "step_changed", NULL,
-                     "mirror %s was changed: it is copied again when the next run begins, before the stream goes on",
-                     step->name);
+                     "%s %s was changed: it is %s when the next run begins, before the stream goes on", step->kind,
+                     step->name, *step->source_table ? "copied again" : "run again over all keys");
     else
         findings_add(&check->findings, FINDING_WARNING, SIDE, "step_changed", remedy,
                      "%s %s was changed: the rows that are there stay as the older mapping made them", step->kind,

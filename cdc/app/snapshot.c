@@ -182,7 +182,7 @@ int snapshot_rejoin(struct engine *engine, struct err *reterr)
         return -1;
     fast_load_log(engine, &before);
     if (load_left(engine, reterr) != 0 || fast_load_level_done(engine, INT_MAX, reterr) != 0 ||
-        pgsink_steps_loaded(engine->sink, reterr) != 0)
+        pgsink_steps_loaded(engine->sink, reterr) != 0 || pgsink_derive_due(engine->sink, reterr) != 0)
         return -1;
     return set_skip(engine, reterr);
 }

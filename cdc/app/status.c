@@ -107,13 +107,12 @@ static void judge_slot(struct status *status)
 static void judge_account(struct status *status, const struct rule_account *account, int64_t *ret_within)
 {
     char remedy[ERR_TEXT_MAX];
-    snprintf(remedy, sizeof(remedy),
-             *account->source_table ? "run: pgrekey resync %s" : "run: pgrekey resync --rule %s",
-             *account->source_table ? account->source_table : account->rule);
-    if (strcmp(account->state, "changed") == 0)
+    bool changed = strcmp(account->state, "changed") == 0, derived = !*account->source_table;
+    snprintf(remedy, sizeof(remedy), "run: pgrekey resync %s", account->source_table);
+    if (changed && !derived)
         note(status, remedy, "%s was changed: its rows on the target are those of the older mapping", account->rule);
-    if (strcmp(account->state, "new") == 0 && !status->report->engine_running)
-        note(status, "run: pgrekey run", "%s is new, and its rows have not been copied yet", account->rule);
+    if ((strcmp(account->state, "new") == 0 || (changed && derived)) && !status->report->engine_running)
+        note(status, "run: pgrekey run", "%s is new or was changed, and its rows are not there yet", account->rule);
     if (account->accepted < 0 || strcmp(account->state, "removed") == 0)
         return;
     if (account->quarantined <= account->accepted)

@@ -99,6 +99,9 @@ int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr) MUST_CHECK;
  * up to it are loaded; again after a crash, where it changes nothing that stands. Blocks as long as their queries do.
  */
 int pgsink_derive_all(struct sink *sink, int level, struct err *reterr) MUST_CHECK;
+/* Likewise those that are new to the pipeline, or compute their rows otherwise than they did; then they are so no more.
+ */
+int pgsink_derive_due(struct sink *sink, struct err *reterr) MUST_CHECK;
 
 /* What became of indexes and foreign keys since the sink was opened. */
 struct pgsink_fast_load {

@@ -43,6 +43,7 @@ static void describe_step(const struct map *map, struct arena *arena, const stru
         put_accepted(arena, &rule->accept_loss, step);
     } else {
         const struct derivation *derivation = map_derivation(map, (size_t)from->index);
+        step->derivation = derivation;
         step->name = derivation->name;
         step->kind = "derivation";
         step->entity = derivation->entity ? derivation->entity : "";
@@ -122,6 +123,16 @@ static bool is_shared(const struct compare *c, const struct step *step)
     return false;
 }
 
+/* May its table hold rows, for they are others' or its own? */
+static bool begins_with_rows(const struct compare *c, const struct step *step)
+{
+    const struct adopt *adopt = step->rule ? &step->rule->adopt : &step->derivation->adopt;
+
+    if (step->rule ? step->rule->mirror : !step->derivation->owns_rows)
+        return true;
+    return adopt->by == ADOPT_NONE && is_shared(c, step);
+}
+
 /* As before a first snapshot: what stands in its table could be anybody's. Nor is anything adopted in mid-stream. */
 static int check_newcomer(const struct compare *c, const struct step *step, struct err *reterr)
 {
@@ -129,11 +140,12 @@ static int check_newcomer(const struct compare *c, const struct step *step, stru
     struct buf sql;
     bool empty;
 
-    if (!step->rule || step->rule->mirror || (is_shared(c, step) && step->rule->adopt.by == ADOPT_NONE))
+    if (begins_with_rows(c, step))
         return 0;
     buf_init(&sql, SQL_MAX);
     buf_puts(&sql, "SELECT NOT EXISTS (SELECT FROM ");
-    pg_put_qualified(&sql, step->rule->to_schema, step->rule->to_table);
+    pg_put_qualified(&sql, step->rule ? step->rule->to_schema : step->derivation->to_schema,
+                     step->rule ? step->rule->to_table : step->derivation->to_table);
     buf_puts(&sql, ")");
     int failed = ask(c, session_text(&sql), 0, NULL, &result, reterr);
     buf_done(&sql);
@@ -145,7 +157,7 @@ static int check_newcomer(const struct compare *c, const struct step *step, stru
         return 0;
     (void)err_set(reterr, ERR_REFUSED, "%s %s joins pipeline %s, but target table %s is not empty", step->kind,
                   step->name, c->pipeline, step->target);
-    return err_hint(reterr, "empty it, map another one, or leave the rule out");
+    return err_hint(reterr, "empty it, map another one, or leave it out");
 }
 
 static int check_step(const struct compare *c, const struct step *step, struct err *reterr)

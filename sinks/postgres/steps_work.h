@@ -12,9 +12,10 @@
 
 /* A step of the mapping as it is now. */
 struct step {
-    const struct rule *rule;          /* NULL: a derivation */
-    const char *name, *kind, *entity; /* entity: "" where it owns none */
-    const char *source, *target;      /* "schema.table"; source "" of a derivation */
+    const struct rule *rule;             /* NULL: a derivation */
+    const struct derivation *derivation; /* NULL: a rule */
+    const char *name, *kind, *entity;    /* entity: "" where it owns none */
+    const char *source, *target;         /* "schema.table"; source "" of a derivation */
     const char *accept_rows, *accept_ppm;
     char whole[FINGERPRINT_TEXT_MAX], identity[FINGERPRINT_TEXT_MAX];
 };
