@@ -41,6 +41,8 @@ static void put_entry(struct json *json, const char *key, const struct quarantin
     json_text(json, "category", entry->category);
     json_text(json, "severity", entry->severity);
     json_text(json, "status", entry->status);
+    json_text(json, "waits_for", *entry->waits_table ? entry->waits_table : NULL);
+    json_text(json, "waits_for_id", *entry->waits_table ? entry->waits_id : NULL);
     json_text(json, "reason", entry->reason);
     json_text(json, "column", entry->column);
     json_text(json, "constraint", entry->constraint);
@@ -54,6 +56,12 @@ static void put_entry(struct json *json, const char *key, const struct quarantin
     if (entry->change)
         json_raw(json, "change", entry->change);
     json_close(json, '}');
+}
+
+/* A row that waits for its parent has not failed. */
+static const char *status_of(const struct quarantine_entry *entry)
+{
+    return *entry->waits_table && strcmp(entry->status, "pending") == 0 ? "waiting" : entry->status;
 }
 
 /* --- list --- */
@@ -75,7 +83,7 @@ static void print_list(const struct quarantine_entry *entries, size_t count, int
         row[1] = entries[i].rule;
         row[2] = entries[i].key;
         row[3] = entries[i].category;
-        row[4] = entries[i].status;
+        row[4] = status_of(&entries[i]);
         row[5] = numbers[i][1];
         row[6] = entries[i].reason;
         row[7] = entries[i].column && *entries[i].column ? entries[i].column : entries[i].constraint;
@@ -142,7 +150,9 @@ static void print_entry(const struct quarantine_entry *entry)
     print_field("key", entry->key);
     print_field("category", entry->category);
     print_field("severity", entry->severity);
-    print_field("status", entry->status);
+    print_field("status", status_of(entry));
+    print_field("waits for", entry->waits_table);
+    print_field("whose id is", entry->waits_id);
     print_field("reason", entry->reason);
     print_field("column", entry->column);
     print_field("constraint", entry->constraint);

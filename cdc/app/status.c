@@ -113,10 +113,13 @@ static void judge_account(struct status *status, const struct rule_account *acco
         note(status, remedy, "%s was changed: its rows on the target are those of the older mapping", account->rule);
     if ((strcmp(account->state, "new") == 0 || (changed && derived)) && !status->report->engine_running)
         note(status, "run: pgrekey run", "%s is new or was changed, and its rows are not there yet", account->rule);
-    if (account->accepted < 0 || strcmp(account->state, "removed") == 0)
+    if (strcmp(account->state, "removed") == 0)
+        return;
+    status->waiting += account->waiting;
+    if (account->accepted < 0)
         return;
     if (account->quarantined <= account->accepted)
-        *ret_within += account->quarantined;
+        *ret_within += account->quarantined - account->waiting;
     else
         note(status, "run: pgrekey quarantine list --rule with its name",
              "%s has %lld rows in quarantine, and the mapping accepts %lld", account->rule,
@@ -145,10 +148,11 @@ static void judge_target(struct status *status)
     int64_t within = 0;
     for (size_t i = 0; i < report->account_count; i++)
         judge_account(status, &report->accounts[i], &within);
-    if (report->quarantine_open > within)
-        note(status, "run: pgrekey quarantine list", "%lld row%s stand%s in quarantine",
-             (long long)report->quarantine_open, report->quarantine_open == 1 ? "" : "s",
-             report->quarantine_open == 1 ? "s" : "");
+    /* rows that wait for a parent have not failed */
+    int64_t failed = report->quarantine_open - status->waiting;
+    if (failed > within)
+        note(status, "run: pgrekey quarantine list", "%lld row%s stand%s in quarantine", (long long)failed,
+             failed == 1 ? "" : "s", failed == 1 ? "s" : "");
     /* while it builds large indexes it has no time for heartbeats */
     bool building = report->position.state == PIPELINE_SNAPSHOT && report->fast_load.off > 0;
     if (report->engine_running && report->heartbeat_age_s > 60 && !building)

@@ -38,6 +38,7 @@ struct status {
     uint64_t lag_bytes; /* the source's WAL end less the position */
     double lag_s;
     int64_t retained_bytes; /* WAL that the slot keeps on the source; -1: unknown */
+    int64_t waiting;        /* of the open quarantine: rows that wait for a parent */
     size_t note_count;
     struct status_note notes[STATUS_NOTES_MAX]; /* what needs attention */
     int exit_code;

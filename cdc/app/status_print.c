@@ -135,8 +135,13 @@ static void print_quarantine(const struct status *status)
         return;
     label("quarantine");
     printf("%" PRId64 " open", status->report->quarantine_open);
+    if (status->waiting)
+        printf(", %" PRId64 " of them waiting for a parent", status->waiting);
     for (size_t i = 0; i < status->category_count; i++)
         printf("%s %s %" PRId64, i ? "," : ":", status->categories[i].name, status->categories[i].count);
+    if (status->report->references_waiting)
+        printf("; %" PRId64 " optional reference%s waiting", status->report->references_waiting,
+               status->report->references_waiting == 1 ? "" : "s");
     putchar('\n');
 }
 
@@ -339,6 +344,8 @@ static void put_pipeline(struct json *json, const struct status *status)
     json_close(json, '}');
     json_open(json, "quarantine", '{');
     json_int(json, "open", report->quarantine_open);
+    json_int(json, "waiting", status->waiting);
+    json_int(json, "references_waiting", report->references_waiting);
     json_open(json, "by_category", '{');
     for (size_t i = 0; i < status->category_count; i++)
         json_int(json, status->categories[i].name, status->categories[i].count);

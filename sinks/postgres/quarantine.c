@@ -12,11 +12,12 @@
 /* Texts of an entry in the order of ENTRY_COLUMNS; the numbers follow them. */
 #define ENTRY_TEXTS(x)                                                                                                 \
     x(rule) x(source_table) x(target_table) x(op) x(category) x(severity) x(status) x(sqlstate) x(column)              \
-        x(constraint) x(reason) x(suggestion) x(key) x(lsn) x(first_seen) x(last_tried)
+        x(constraint) x(reason) x(suggestion) x(key) x(lsn) x(first_seen) x(last_tried) x(waits_table) x(waits_id)
 #define ENTRY_COLUMNS                                                                                                  \
     "rule, source_table, target_table, op, category, severity, status, sqlstate, column_name, constraint_name,"        \
     " reason, suggestion, key, lsn, to_char(first_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),"         \
-    " to_char(last_tried AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), id, xid, retries"
+    " to_char(last_tried AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), coalesce(waits_table, ''),"            \
+    " coalesce(waits_id, ''), id, xid, retries"
 
 /* Returns the number of the first column behind the entry's own. */
 static int take_entry(const PGresult *result, int row, struct quarantine_entry *entry)
@@ -54,6 +55,7 @@ int quarantine_list(PGconn *conn, const char *pipeline, const struct quarantine_
                  "SELECT " ENTRY_COLUMNS " FROM pgrekey.quarantine WHERE pipeline = $1"
                  " AND ($2::text IS NULL OR rule = $2) AND ($3::text IS NULL OR category = $3)"
                  " AND CASE WHEN $4::text IS NULL THEN status IN ('pending', 'in_progress', 'escalated')"
+                 " WHEN $4 = 'waiting' THEN status IN ('pending', 'in_progress', 'escalated') AND waits_id IS NOT NULL"
                  " ELSE status = $4 END ORDER BY id LIMIT $5::bigint",
                  5, params, &result, reterr))
         return -1;
@@ -76,8 +78,10 @@ int quarantine_show(PGconn *conn, const char *pipeline, int64_t id, struct quara
 
     snprintf(id_text, sizeof(id_text), "%" PRId64, id);
     if (pg_query(conn, SIDE, "reading the quarantine",
-                 "SELECT " ENTRY_COLUMNS ", change FROM pgrekey.quarantine WHERE pipeline = $1 AND id = $2", 2, params,
-                 &result, reterr))
+                 "SELECT " ENTRY_COLUMNS
+                 ", CASE WHEN change = '{}' AND target_row IS NOT NULL THEN target_row::text ELSE change END"
+                 " FROM pgrekey.quarantine WHERE pipeline = $1 AND id = $2",
+                 2, params, &result, reterr))
         return -1;
     if (PQntuples(result) == 0) {
         PQclear(result);

@@ -15,15 +15,17 @@
 struct quarantine_entry {
     int64_t id;
     char *rule, *source_table, *target_table, *op, *category, *severity, *status, *sqlstate, *column, *constraint;
-    char *reason, *suggestion; /* without values */
-    char *key;                 /* the source key, JSON; a key is a legacy id, shown by list too */
-    char *change;              /* JSON with the row's values: only quarantine_show fills it */
+    char *reason, *suggestion;    /* without values */
+    char *key;                    /* the source key, JSON; a key is a legacy id, shown by list too */
+    char *waits_table, *waits_id; /* the parent that it waits for; "" where it waits for none */
+    char *change;                 /* JSON with the row's values: only quarantine_show fills it */
     char *lsn, *first_seen, *last_tried;
     int64_t xid;
     int retries;
 };
 struct quarantine_filter {
-    const char *rule, *category, *status; /* NULL: any; status NULL: open ones (pending, in_progress, escalated) */
+    const char *rule, *category, *status; /* NULL: any; status NULL: open ones (pending, in_progress, escalated);
+                                                 "waiting": pending ones that wait for a parent */
     int64_t limit;                        /* 0: 100 */
 };
 

@@ -52,7 +52,8 @@ static int read_initialised(PGconn *conn, struct pipeline_report *report, struct
     "(SELECT coalesce(sum(s.rows), 0) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name), "                       \
     "(SELECT count(*) FROM pgrekey.quarantine q WHERE q.pipeline = p.name "                                            \
     "AND q.status IN ('pending', 'in_progress', 'escalated') AND NOT EXISTS (SELECT FROM pgrekey.mapping_step m "      \
-    "WHERE m.pipeline = q.pipeline AND m.step = q.rule AND m.state = 'removed')), coalesce(p.pause_category, '') "     \
+    "WHERE m.pipeline = q.pipeline AND m.step = q.rule AND m.state = 'removed')), coalesce(p.pause_category, ''), "    \
+    "(SELECT count(*) FROM pgrekey.pending_reference r WHERE r.pipeline = p.name) "                                    \
     "FROM pgrekey.pipeline p LEFT JOIN pgrekey.heartbeat h ON h.pipeline = p.name WHERE p.name = $1"
 
 static void take_record(struct pipeline_report *report, const PGresult *result)
@@ -82,6 +83,7 @@ static void take_record(struct pipeline_report *report, const PGresult *result)
     report->snapshot_rows = strtoll(PQgetvalue(result, 0, 20), NULL, 10);
     report->quarantine_open = strtoll(PQgetvalue(result, 0, 21), NULL, 10);
     take(report->position.pause_category, sizeof(report->position.pause_category), result, 22);
+    report->references_waiting = strtoll(PQgetvalue(result, 0, 23), NULL, 10);
 }
 
 static int read_record(PGconn *conn, const char *pipeline, struct pipeline_report *report, struct err *reterr)
@@ -103,7 +105,10 @@ static int read_accounts(PGconn *conn, const char *pipeline, struct pipeline_rep
     if (pg_query(conn, SIDE, DOING,
                  "SELECT c.rule, c.source_table, c.target_table, c.mapped, c.quarantined, c.excluded, "
                  "c.failed_deletes, coalesce(m.state, 'current'), coalesce(m.accept_rows, "
-                 "m.accept_ppm * (c.mapped + c.quarantined + c.excluded) / 1000000, -1) FROM pgrekey.counter c "
+                 "m.accept_ppm * (c.mapped + c.quarantined + c.excluded) / 1000000, -1), "
+                 "(SELECT count(*) FROM pgrekey.quarantine q WHERE q.pipeline = c.pipeline AND q.rule = c.rule "
+                 "AND q.status IN ('pending', 'in_progress', 'escalated') AND q.waits_id IS NOT NULL) "
+                 "FROM pgrekey.counter c "
                  "LEFT JOIN pgrekey.mapping_step m ON m.pipeline = c.pipeline AND m.step = c.rule "
                  "WHERE c.pipeline = $1 ORDER BY c.rule",
                  1, &pipeline, &result, reterr))
@@ -121,6 +126,7 @@ static int read_accounts(PGconn *conn, const char *pipeline, struct pipeline_rep
             .failed_deletes = strtoll(PQgetvalue(result, i, 6), NULL, 10),
             .state = mem_strdup(PQgetvalue(result, i, 7)),
             .accepted = strtoll(PQgetvalue(result, i, 8), NULL, 10),
+            .waiting = strtoll(PQgetvalue(result, i, 9), NULL, 10),
         };
     PQclear(result);
     return 0;

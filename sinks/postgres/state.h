@@ -16,6 +16,7 @@ struct rule_account {
     char *state; /* of the step: "current", "new" (they are to be copied), "changed" (they are due to be written again),
                     "removed"; steps.h */
     int64_t mapped, quarantined, excluded, failed_deletes;
+    int64_t waiting;  /* of the quarantined: for a parent */
     int64_t accepted; /* rows in quarantine that the mapping accepts as loss; -1: it says nothing of it */
 };
 
@@ -33,8 +34,9 @@ struct pipeline_report {
     char phase[24];
     int snapshot_parts, snapshot_parts_done;
     int64_t snapshot_rows;
-    uint64_t join_lsn;       /* the last point at which a part was read; 0 where the stream is known to be past it */
-    int64_t quarantine_open; /* without those of removed steps */
+    uint64_t join_lsn;          /* the last point at which a part was read; 0 where the stream is known to be past it */
+    int64_t quarantine_open;    /* without those of removed steps */
+    int64_t references_waiting; /* optional ones that are NULL until their parent comes */
     struct fastload_state fast_load;
     size_t account_count;
     struct rule_account *accounts;

@@ -246,6 +246,11 @@ equals "all of them" "of evil" "$(target_sql "SELECT title FROM tickets WHERE le
 source_sql "INSERT INTO person SELECT i, 160, NULL, NULL FROM generate_series(50001, 51000) i"
 caught_up
 check "a crowd that waits does not open the breaker" [ "$(target_sql "SELECT paused FROM pgrekey.pipeline")" = f ]
+check "status says that they wait" grep -q 'of them waiting for a parent' <(pgrekey status)
+check "and needs nobody for them" pgrekey status >"$T/out"
+equals "so does its JSON" "$(waiting)" "$(pgrekey status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["quarantine"]["waiting"])')"
+equals "list shows whom they wait for" "public.offices" "$(pgrekey quarantine list --rule person --json | python3 -c 'import json, sys; print(",".join({e["waits_for"] for e in json.load(sys.stdin)}))')"
+check "list calls them so" grep -q ' waiting ' <(pgrekey quarantine list --status waiting)
 engine_stop
 equals "SIGTERM ends it with code 0" 0 "$ENGINE_CODE"
 test_end

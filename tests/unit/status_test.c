@@ -224,9 +224,35 @@ static void accepted_loss_needs_nobody_and_more_does(void **state)
     }
 }
 
+static void rows_that_wait_for_a_parent_are_no_finding(void **state)
+{
+    (void)state;
+    static char rule[] = "r", table[] = "t", current[] = "current";
+    static const struct {
+        int64_t open, waiting;
+        const char *fact;
+    } cases[] = {{3, 3, NULL}, {4, 3, "1 row stands in quarantine"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct scene scene;
+        struct rule_account account = {.rule = rule,
+                                       .source_table = table,
+                                       .target_table = table,
+                                       .state = current,
+                                       .quarantined = cases[i].open,
+                                       .waiting = cases[i].waiting,
+                                       .accepted = -1};
+        healthy(&scene);
+        scene.report.accounts = &account;
+        scene.report.account_count = 1;
+        scene.report.quarantine_open = cases[i].open;
+        expect(&scene, "streaming", cases[i].fact ? EXIT_FINDINGS : EXIT_OK, cases[i].fact);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_that_wait_for_a_parent_are_no_finding),
         cmocka_unit_test(accepted_loss_needs_nobody_and_more_does),
         cmocka_unit_test(running_pipeline_is_fine_and_its_lag_is_told),
         cmocka_unit_test(stopped_engine_is_idle_and_has_no_seconds),
