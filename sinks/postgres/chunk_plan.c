@@ -86,8 +86,8 @@ static int set_aside_recorded(struct pgsink *s, size_t r, const char *sql, struc
 }
 
 #define SELECT_RECORDED(table)                                                                                         \
-    "SELECT DISTINCT k.n FROM unnest($3::text[]) WITH ORDINALITY AS k (key, n) JOIN pgrekey." table                    \
-    " x ON x.pipeline = $1 AND x.rule = $2 AND x.key = k.key"
+    "SELECT DISTINCT k.n FROM unnest($3::text[]) WITH ORDINALITY AS k (key, n) CROSS JOIN LATERAL (SELECT FROM"        \
+    " pgrekey." table " x WHERE x.pipeline = $1 AND x.rule = $2 AND x.key = k.key OFFSET 0) x"
 
 static int set_aside_side_records(struct pgsink *s, struct err *reterr)
 {

@@ -61,9 +61,10 @@ static int ask_standing(struct pgsink *s, struct quarantine_key **asked, size_t 
     const char *params[] = {s->options.pipeline, session_text(&indexes), session_text(&rules), session_text(&keys)};
     int failed = session_query(
         s, "asking the quarantine",
+        /* OFFSET 0: each key by the index; without statistics a join may go through all entries for each key */
         "SELECT DISTINCT a.index, a.key COLLATE \"C\" FROM unnest($2::int[], $3::text[], $4::text[])"
-        " AS a (index, rule, key) JOIN pgrekey.quarantine q ON q.pipeline = $1 AND q.rule = a.rule AND q.key = a.key"
-        " AND q.status <> 'resolved' ORDER BY 1, 2",
+        " AS a (index, rule, key) CROSS JOIN LATERAL (SELECT FROM pgrekey.quarantine q WHERE q.pipeline = $1"
+        " AND q.rule = a.rule AND q.key = a.key AND q.status <> 'resolved' OFFSET 0) q ORDER BY 1, 2",
         4, params, &result, reterr);
     if (!failed)
         mark_standing(asked, count, result);

@@ -160,6 +160,7 @@ static const char TABLES[] =
     "DROP INDEX IF EXISTS pgrekey.pending_reference_parent; -- of version 1\n"
     "CREATE INDEX IF NOT EXISTS pending_reference_waits\n"
     "    ON pgrekey.pending_reference (pipeline, parent_table, parent_id);\n"
+    "CREATE INDEX IF NOT EXISTS pending_reference_place ON pgrekey.pending_reference (pipeline, rule, locator);\n"
     "\n"
     "CREATE TABLE IF NOT EXISTS pgrekey.gone (\n"
     "    pipeline text NOT NULL,\n"

@@ -22,6 +22,7 @@
 #include "sinks/postgres/rowwork.h"
 
 #define WAKE_MAX 5000
+#define IDS_MAX 4000 /* fewer, so that those who wait for one parent each are found at once */
 #define SWEEP_MAX 10000
 #define SQL_MAX ((size_t)1 << 20)
 #define ARENA_KEEP_BYTES ((size_t)4 << 20)
@@ -241,10 +242,11 @@ static int find_entries(struct pgsink *s, const struct place *place, const char 
     char sql[768];
 
     snprintf(sql, sizeof(sql),
-             "SELECT id, first_seen = now(), rule, key, op, change, lsn, xid, target_row::text"
-             " FROM pgrekey.quarantine WHERE pipeline = $1 AND waits_table = $2 AND waits_id = ANY ($3::text[])"
+             "SELECT q.* FROM (SELECT DISTINCT unnest($3::text[])) AS a (id) CROSS JOIN LATERAL"
+             " (SELECT id, first_seen = now(), rule, key, op, change, lsn, xid, target_row::text"
+             " FROM pgrekey.quarantine WHERE pipeline = $1 AND waits_table = $2 AND waits_id = a.id"
              " AND waits_id IS NOT NULL AND rule NOT IN (SELECT rule FROM pgrekey.derivation WHERE pipeline = $1)"
-             " AND " OPEN " LIMIT %d",
+             " AND " OPEN " OFFSET 0) AS q LIMIT %d",
              WAKE_MAX);
     return session_query(s, "looking for who waits", sql, 3, params, ret_result, reterr);
 }
@@ -455,7 +457,7 @@ static int take_up(struct pgsink *s, struct arrival *arrived, size_t count, size
 
     qsort(arrived, count, sizeof(*arrived), by_place);
     for (size_t i = 0, end; rc == 0 && i < count; i = end) {
-        for (end = i + 1; end < count && end - i < WAKE_MAX && arrived[end].place == arrived[i].place;)
+        for (end = i + 1; end < count && end - i < IDS_MAX && arrived[end].place == arrived[i].place;)
             end++;
         rc = take_up_place(s, arrived + i, end - i, woken, reterr);
     }
