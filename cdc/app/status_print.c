@@ -145,6 +145,31 @@ static void print_quarantine(const struct status *status)
     putchar('\n');
 }
 
+static void print_adoption(const struct status *status)
+{
+    int64_t rows = 0, merged = 0, left_out = 0;
+    size_t rules = 0, open = 0;
+    for (size_t i = 0; status->report && i < status->report->account_count; i++) {
+        const struct rule_account *account = &status->report->accounts[i];
+        if (account->adopted < 0)
+            continue;
+        rules++;
+        open += !account->adoption_done;
+        rows += account->adopted;
+        merged += account->merged;
+        left_out += account->shared + account->missing;
+    }
+    if (rules == 0)
+        return;
+    label("adopted");
+    printf("%" PRId64 " rows of %zu table%s", rows, rules, rules == 1 ? "" : "s");
+    if (merged)
+        printf(", %" PRId64 " doubles merged", merged);
+    if (left_out)
+        printf(", %" PRId64 " claims left out", left_out);
+    printf("%s\n", open ? "; under way" : "");
+}
+
 /* Those that need eyes first, then by size. */
 static int by_interest(const void *left, const void *right)
 {
@@ -223,6 +248,7 @@ void status_print(const struct status *status)
     print_fast_load(status);
     print_source(status);
     print_quarantine(status);
+    print_adoption(status);
     print_rules(status);
     if (status->note_count)
         putchar('\n');
@@ -294,6 +320,20 @@ static void put_engine(struct json *json, const struct pipeline_report *report)
     json_close(json, '}');
 }
 
+static void put_adoption(struct json *json, const struct rule_account *account)
+{
+    if (account->adopted < 0)
+        return;
+    json_open(json, "adoption", '{');
+    json_bool(json, "done", account->adoption_done);
+    json_int(json, "adopted", account->adopted);
+    json_int(json, "merged", account->merged);
+    json_int(json, "shared", account->shared);
+    json_int(json, "missing", account->missing);
+    json_int(json, "others", account->others);
+    json_close(json, '}');
+}
+
 static void put_rules(struct json *json, const struct pipeline_report *report)
 {
     json_open(json, "rules", '[');
@@ -308,6 +348,7 @@ static void put_rules(struct json *json, const struct pipeline_report *report)
         json_int(json, "quarantined", account->quarantined);
         json_int(json, "excluded", account->excluded);
         json_int(json, "failed_deletes", account->failed_deletes);
+        put_adoption(json, account);
         if (account->accepted >= 0)
             json_int(json, "accepted_loss", account->accepted);
         else

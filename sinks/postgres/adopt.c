@@ -459,13 +459,13 @@ static int finish(struct pgsink *s, const struct adopter *adopter, struct err *r
     return session_commit(s, reterr);
 }
 
-static int adopt_one(struct pgsink *s, const struct adopter *adopter, struct err *reterr)
+static int adopt_one(struct pgsink *s, const struct adopter *adopter, bool *ret_done, struct err *reterr)
 {
-    bool begun, done;
+    bool begun;
 
-    if (has_begun(s, adopter, &begun, &done, reterr))
+    if (has_begun(s, adopter, &begun, ret_done, reterr))
         return -1;
-    if (done)
+    if (*ret_done)
         return 0;
     if (!begun && begin_one(s, adopter, reterr))
         return -1;
@@ -485,11 +485,14 @@ static int refuse_poison(const struct adopter *adopter, struct err *reterr)
 int adopt_run(struct pgsink *s, struct err *reterr)
 {
     size_t count = adopter_count(s->options.map);
+    bool all_done = true;
 
     for (size_t i = 0; i < count; i++) {
         struct adopter adopter = adopter_at(s->options.map, i);
-        if (adopt_one(s, &adopter, reterr))
+        bool done = false;
+        if (adopt_one(s, &adopter, &done, reterr))
             return refuse_poison(&adopter, reterr);
+        all_done &= done;
     }
-    return count ? adopted_open(s, reterr) : 0;
+    return all_done ? 0 : adopted_open(s, reterr);
 }

@@ -6,7 +6,8 @@
  *   3 ids       (legacy key, id) of each row ─▶ UUIDv5 of the key ─▶ pgrekey.adopted, page by page        (adopt.c)
  *   4 done      the figures in pgrekey.adoption and a line in the audit, in one transaction
  *
- * Once a rule or derivation that says `adopt`, before the snapshot reads anything, under the pipeline's lock. After a
+ * Once a rule or derivation that says `adopt`, before the snapshot reads anything (of one that joins later, at the
+ * start with which it joins), under the pipeline's lock. After a
  * kill what is done stays; the rule at hand begins again, which changes nothing that was done before. Every double and
  * every claim that was not granted has a line in the audit. What the engine makes of the ids: adopted.h.
  */

@@ -9,6 +9,7 @@
 
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
+#include "sinks/postgres/adopt.h"
 #include "sinks/postgres/adopted.h"
 #include "sinks/postgres/apply.h"
 #include "sinks/postgres/audit.h"
@@ -251,8 +252,8 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
     if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) ||
         (s->state != PIPELINE_NEW && steps_check(s, reterr)) || namespace_record(s, reterr) ||
         derive_session(s, reterr) || mirror_make(s, reterr) || (s->state != PIPELINE_NEW && steps_write(s, reterr)) ||
-        adopted_open(s, reterr) || settle_fast_load(s, reterr) || opening_read_bounds(s, reterr) ||
-        parts_read_join(s, reterr)) {
+        adopted_open(s, reterr) || (s->state == PIPELINE_STREAMING && adopt_run(s, reterr)) ||
+        settle_fast_load(s, reterr) || opening_read_bounds(s, reterr) || parts_read_join(s, reterr)) {
         sink_close(&s->sink);
         return -1;
     }

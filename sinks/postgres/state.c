@@ -107,8 +107,9 @@ static int read_accounts(PGconn *conn, const char *pipeline, struct pipeline_rep
                  "c.failed_deletes, coalesce(m.state, 'current'), coalesce(m.accept_rows, "
                  "m.accept_ppm * (c.mapped + c.quarantined + c.excluded) / 1000000, -1), "
                  "(SELECT count(*) FROM pgrekey.quarantine q WHERE q.pipeline = c.pipeline AND q.rule = c.rule "
-                 "AND q.status IN ('pending', 'in_progress', 'escalated') AND q.waits_id IS NOT NULL) "
-                 "FROM pgrekey.counter c "
+                 "AND q.status IN ('pending', 'in_progress', 'escalated') AND q.waits_id IS NOT NULL), "
+                 "coalesce(a.adopted, -1), a.merged, a.shared, a.missing, a.others, a.done FROM pgrekey.counter c "
+                 "LEFT JOIN pgrekey.adoption a ON a.pipeline = c.pipeline AND a.rule = c.rule "
                  "LEFT JOIN pgrekey.mapping_step m ON m.pipeline = c.pipeline AND m.step = c.rule "
                  "WHERE c.pipeline = $1 ORDER BY c.rule",
                  1, &pipeline, &result, reterr))
@@ -127,6 +128,12 @@ static int read_accounts(PGconn *conn, const char *pipeline, struct pipeline_rep
             .state = mem_strdup(PQgetvalue(result, i, 7)),
             .accepted = strtoll(PQgetvalue(result, i, 8), NULL, 10),
             .waiting = strtoll(PQgetvalue(result, i, 9), NULL, 10),
+            .adopted = strtoll(PQgetvalue(result, i, 10), NULL, 10),
+            .merged = strtoll(PQgetvalue(result, i, 11), NULL, 10),
+            .shared = strtoll(PQgetvalue(result, i, 12), NULL, 10),
+            .missing = strtoll(PQgetvalue(result, i, 13), NULL, 10),
+            .others = strtoll(PQgetvalue(result, i, 14), NULL, 10),
+            .adoption_done = *PQgetvalue(result, i, 15) == 't',
         };
     PQclear(result);
     return 0;

@@ -18,6 +18,9 @@ struct rule_account {
     int64_t mapped, quarantined, excluded, failed_deletes;
     int64_t waiting;  /* of the quarantined: for a parent */
     int64_t accepted; /* rows in quarantine that the mapping accepts as loss; -1: it says nothing of it */
+    /* what its `adopt` found; adopted is -1 where it has none, or has not begun */
+    int64_t adopted, merged, shared, missing, others;
+    bool adoption_done;
 };
 
 struct pipeline_report {

@@ -123,17 +123,18 @@ static bool is_shared(const struct compare *c, const struct step *step)
     return false;
 }
 
-/* May its table hold rows, for they are others' or its own? */
+/* May its table hold rows, for they are others' or its own? Where another rule's rows stand in it, nothing would tell
+ * these from what is to be adopted. */
 static bool begins_with_rows(const struct compare *c, const struct step *step)
 {
     const struct adopt *adopt = step->rule ? &step->rule->adopt : &step->derivation->adopt;
 
     if (step->rule ? step->rule->mirror : !step->derivation->owns_rows)
         return true;
-    return adopt->by == ADOPT_NONE && is_shared(c, step);
+    return is_shared(c, step) != (adopt->by != ADOPT_NONE);
 }
 
-/* As before a first snapshot: what stands in its table could be anybody's. Nor is anything adopted in mid-stream. */
+/* As before a first snapshot: what stands in its table could be anybody's. */
 static int check_newcomer(const struct compare *c, const struct step *step, struct err *reterr)
 {
     PGresult *result = NULL;

@@ -158,6 +158,8 @@ offices|250|10|0|0|1
 people|1100|0|0|0|0
 seats|80|10|0|0|0
 tags|63|1|1|1|0" "$(target_sql "SELECT rule, adopted, merged, shared, missing, others FROM pgrekey.adoption ORDER BY rule")"
+check "status tells" bash -c "'$PGREKEY' -c '$T/pgrekey.yaml' status | grep -q 'adopted     4113 rows of 6 tables, 2521 doubles merged, 2 claims left out'"
+check "status tells in JSON" bash -c "'$PGREKEY' -c '$T/pgrekey.yaml' status --json | grep -q '\"adoption\":{\"done\":true,\"adopted\":63,\"merged\":1,\"shared\":1,\"missing\":1,\"others\":0}'"
 equals "the oldest of doubles stayed" 5 \
     "$(target_sql "SELECT count(*) FROM offices o JOIN was_offices w USING (id) WHERE o.legacy_id IN (20, 40, 60, 80, 100) AND w.first_name IS NOT NULL")"
 equals "children of doubles hang on the oldest; none is lost" "261|261|15" "$(target_sql "
@@ -292,5 +294,28 @@ engine_start
 caught_up
 compare "after mending"
 engine_stop
+# --- a rule that joins later adopts as well
+
+source_script <<'SQL'
+CREATE TABLE desk (id int PRIMARY KEY, office_id int, name text);
+INSERT INTO desk SELECT i, 1 + i % 100, 'desk ' || i FROM generate_series(1, 100) i;
+SQL
+target_script <<'SQL'
+CREATE TABLE desks (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), legacy_id int, office_id uuid NOT NULL REFERENCES offices, name text, note text);
+INSERT INTO desks (legacy_id, office_id, note) SELECT i, (SELECT id FROM offices LIMIT 1), 'note' FROM generate_series(1, 120, 2) i;
+CREATE TABLE was_desks AS SELECT * FROM desks;
+SQL
+sed -i 's/^mirrors:/  - {name: desks, from: desk, to: desks, key: {id: {uuid: desk, of: id}, adopt: legacy_id}, columns: {legacy_id: id, name: name, office_id: {uuid: office, of: office_id}}}\n&/' "$T/mapping.yaml"
+engine_start
+source_sql "UPDATE desk SET name = name || '!' WHERE id % 5 = 0; INSERT INTO desk VALUES (101, 1, 'late'), (102, 1, 'later')"
+caught_up
+same_rows "joined: desks" "SELECT id, name, office_id FROM desk" \
+    "SELECT d.legacy_id, d.name, o.legacy_id FROM desks d JOIN offices o ON o.id = d.office_id WHERE d.name IS NOT NULL"
+accounts "joined: account of desks" desks desk
+equals "joined: ids and notes are as they were" "60|60|51" "$(target_sql "
+    SELECT count(*), count(*) FILTER (WHERE d.note = 'note'), count(*) FILTER (WHERE d.name IS NOT NULL) FROM desks d JOIN was_desks USING (id)")"
+compare "joined"
+engine_stop
+
 check "no value of a row is in the log" bash -c "! grep -Eq 'Office 1|Person 1|old [0-9]|colour' '$T/engine.log'"
 test_end
