@@ -184,6 +184,7 @@ int derive_open(struct pgsink *s, struct err *reterr)
     s->derive->all = mem_zalloc(count, sizeof(*s->derive->all));
     s->derive->read = mem_zalloc(s->rule_count + 1, sizeof(*s->derive->read));
     s->derive->late = mem_zalloc(s->rule_count + 1, sizeof(*s->derive->late));
+    s->derive->statements = derive_statements_new();
     s->derive->steps = map_steps(s->options.map, &s->derive->step_count);
     for (size_t i = 0; i < count; i++) {
         s->derive->count++;
@@ -232,6 +233,7 @@ void derive_close(struct pgsink *s)
     free(s->derive->all);
     free(s->derive->read);
     free(s->derive->late);
+    derive_statements_free(s->derive->statements);
     free(s->derive);
     s->derive = NULL;
 }
@@ -364,12 +366,12 @@ void derive_undone(struct pgsink *s)
 void derive_ended(struct pgsink *s, bool committed)
 {
     derive_written(s);
+    if (s->derive)
+        s->derive->many = false;
     for (size_t i = 0; s->derive && i < s->derive->count; i++) {
         struct derive_one *one = &s->derive->all[i];
-        one->keys = one->kept = 0;
+        one->keys = 0;
         one->refused = false;
-        for (size_t j = 0; j < one->input_count; j++)
-            one->inputs[j].images = 0;
         one->step = (struct account){0};
         if (committed)
             continue;

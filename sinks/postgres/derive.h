@@ -9,6 +9,7 @@
  * A derivation without keys costs nothing. Keys live on the target; memory here does not depend on their number.
  *   derive.c         the session's derivations, the chunk's and the transaction's life, the order
  *   derive_sql.c     names and pieces of SQL
+ *   derive_statement.c  statements that come again, prepared
  *   touched.c        images of touched rows -> keys
  *   derive_run.c     keys -> result -> merge
  *   derive_gone.c    keys that yield no row any more

@@ -125,7 +125,7 @@ static int put_off(struct pgsink *s, struct derive_one *one, const char *which, 
                "INSERT INTO pgrekey_g%d SELECT r.* FROM pgrekey_r%d AS r WHERE %s; UPDATE pgrekey_r%d AS r SET act = "
                "'x' WHERE %s",
                index, index, which, index, which);
-    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    failed = derive_run_sql(s, one, &sql, reterr);
     buf_done(&sql);
     one->refused = true;
     return failed;

@@ -33,11 +33,28 @@ static int attempt(struct pgsink *s, struct derive_one *one, const struct derive
                        "ROLLBACK TO SAVEPOINT pgrekey_derive; RELEASE SAVEPOINT pgrekey_derive", reterr);
 }
 
+/* A few keys of a chunk, which has a savepoint of its own: where they fail, its rows go another way, and the keys come
+ * here again. */
+static int try_plainly(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *reterr)
+{
+    struct err said = {0};
+
+    if (derive_merge(s, one, range, &said) == 0)
+        return 0;
+    if (PQstatus(s->conn) == CONNECTION_OK && refusal_category(&said, false) != CATEGORY_NONE)
+        said.class = ERR_POISON;
+    if (reterr)
+        *reterr = said;
+    return -1;
+}
+
 int derive_isolate(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *reterr)
 {
     struct err said = {0};
     bool done;
 
+    if (s->derive->in_chunk && range->whole && range->hi <= DERIVE_FEW)
+        return try_plainly(s, one, range, reterr);
     if (attempt(s, one, range, &said, &done, reterr))
         return -1;
     if (done)
@@ -48,6 +65,6 @@ int derive_isolate(struct pgsink *s, struct derive_one *one, const struct derive
         return apply_refuse_if_open(s, reterr);
     }
     int64_t middle = range->lo + (range->hi - range->lo) / 2;
-    const struct derive_range left = {range->lo, middle}, right = {middle + 1, range->hi};
+    const struct derive_range left = {.lo = range->lo, .hi = middle}, right = {.lo = middle + 1, .hi = range->hi};
     return derive_isolate(s, one, &left, reterr) || derive_isolate(s, one, &right, reterr) ? -1 : 0;
 }

@@ -66,8 +66,9 @@ static int forget_pending(struct pgsink *s, struct derive_one *one, const struct
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql,
                "DELETE FROM pgrekey.pending_reference AS p USING pgrekey_w%d AS w WHERE p.pipeline = $1 AND p.rule = "
-               "$2 AND p.key = w.kt AND w.n BETWEEN %" PRId64 " AND %" PRId64,
-               one->derivation->index, range->lo, range->hi);
+               "$2 AND p.key = w.kt AND ",
+               one->derivation->index);
+    derive_put_range(&sql, range, "w");
     failed = derive_sql(s, one, &sql, 2, params, NULL, reterr);
     buf_done(&sql);
     return failed;

@@ -15,23 +15,32 @@
 #include "sinks/postgres/derive_work.h"
 #include "sinks/postgres/park.h"
 
-/* Rows, dead ones included, after which temporary tables are truncated and not only emptied. */
-#define KEPT_MAX 50000
-
 /* --- working keys --- */
 
-/* "TRUNCATE" gives the space back but costs files; "DELETE" costs nothing and leaves dead rows. */
-static int empty_tables(struct pgsink *s, struct derive_one *one, const char *tables, struct err *reterr)
+/* Before they are used, when too many dead rows lie in them. */
+static int truncate_tables(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
-    bool truncate = one->kept > KEPT_MAX;
     int index = one->derivation->index;
     struct buf sql;
     int failed;
 
+    if (one->kept <= DERIVE_KEPT_MAX)
+        return 0;
     buf_init(&sql, DERIVE_SQL_MAX);
-    for (const char *t = tables; *t; t++)
-        buf_printf(&sql, "%s pgrekey_%c%d; ", truncate ? "TRUNCATE" : "DELETE FROM", *t, index);
-    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    buf_printf(&sql, "TRUNCATE pgrekey_w%d, pgrekey_r%d", index, index);
+    failed = derive_run_sql(s, one, &sql, reterr);
+    buf_done(&sql);
+    return failed;
+}
+
+static int analyse(struct pgsink *s, struct derive_one *one, char table, struct err *reterr)
+{
+    struct buf sql;
+    int failed;
+
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql, "ANALYZE pgrekey_%c%d", table, one->derivation->index);
+    failed = derive_run_sql(s, one, &sql, reterr);
     buf_done(&sql);
     return failed;
 }
@@ -39,32 +48,31 @@ static int empty_tables(struct pgsink *s, struct derive_one *one, const char *ta
 static int take_keys(struct pgsink *s, struct derive_one *one, int64_t *ret_count, struct err *reterr)
 {
     int index = one->derivation->index;
+    bool truncate = one->kept > DERIVE_KEPT_MAX;
     struct buf sql;
     int failed;
 
-    if (empty_tables(s, one, "w", reterr))
+    if (truncate_tables(s, one, reterr))
         return -1;
     buf_init(&sql, DERIVE_SQL_MAX);
-    buf_printf(&sql, "INSERT INTO pgrekey_w%d SELECT row_number() OVER (), ", index);
+    buf_printf(&sql,
+               "WITH old AS (DELETE FROM pgrekey_w%d), taken AS (DELETE FROM pgrekey_k%d RETURNING *) INSERT INTO "
+               "pgrekey_w%d SELECT row_number() OVER (), ",
+               index, index, index);
     derive_put_key_text(&sql, one, "k");
-    buf_printf(&sql, ", k.* FROM (SELECT DISTINCT * FROM pgrekey_k%d) AS k", index);
-    failed = derive_sql(s, one, &sql, 0, NULL, ret_count, reterr) || empty_tables(s, one, "k", reterr);
-    one->kept = one->kept > KEPT_MAX ? 0 : one->kept + *ret_count;
-    one->keys = 0;
-    if (!failed && *ret_count > DERIVE_MANY) {
-        buf_printf(&sql, "ANALYZE pgrekey_w%d", index);
-        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    buf_puts(&sql, ", k.* FROM (SELECT DISTINCT * FROM taken) AS k");
+    failed = derive_sql(s, one, &sql, 0, NULL, ret_count, reterr);
+    if (!failed && truncate) {
+        buf_printf(&sql, "TRUNCATE pgrekey_k%d", index);
+        failed = derive_run_sql(s, one, &sql, reterr);
     }
     buf_done(&sql);
-    return failed;
+    one->kept = truncate ? *ret_count : one->kept + *ret_count;
+    one->keys = 0;
+    return failed || (*ret_count > DERIVE_MANY && analyse(s, one, 'w', reterr)) ? -1 : 0;
 }
 
 /* --- the query --- */
-
-static void put_range(struct buf *sql, const struct derive_range *range, const char *alias)
-{
-    buf_printf(sql, "%s.n BETWEEN %" PRId64 " AND %" PRId64, alias, range->lo, range->hi);
-}
 
 /* An explicit cast, to the type without its length: what is too long is refused where it is stored. */
 static void put_value(struct buf *sql, const struct derive_one *one, size_t i)
@@ -91,7 +99,7 @@ static int query(struct pgsink *s, struct derive_one *one, const struct derive_r
     int failed;
 
     buf_init(&sql, DERIVE_SQL_MAX);
-    buf_printf(&sql, "INSERT INTO pgrekey_r%d (n, kt", d->index);
+    buf_printf(&sql, "WITH old AS (DELETE FROM pgrekey_r%d) INSERT INTO pgrekey_r%d (n, kt", d->index, d->index);
     for (size_t i = 0; i < d->key_count; i++)
         buf_printf(&sql, ", t%zu", i);
     for (size_t i = 0; i < one->column_count; i++)
@@ -111,23 +119,19 @@ static int query(struct pgsink *s, struct derive_one *one, const struct derive_r
         derive_put_column(&sql, one->parts[i]);
     }
     buf_printf(&sql, " FROM pgrekey_w%d AS w WHERE ", d->index);
-    put_range(&sql, range, "w");
+    derive_put_range(&sql, range, "w");
     buf_puts(&sql, ") SELECT q.*, ");
     put_reject(&sql, d);
     buf_printf(&sql, " AS pgrekey_cat FROM (%s\n) AS q) AS q JOIN pgrekey_w%d AS w ON ", d->query, d->index);
-    put_range(&sql, range, "w");
+    derive_put_range(&sql, range, "w");
     for (size_t i = 0; i < one->part_count; i++) {
         buf_printf(&sql, " AND w.k%zu = q.", i);
         derive_put_column(&sql, one->parts[i]);
     }
     failed = derive_sql(s, one, &sql, 0, NULL, ret_rows, reterr);
     one->kept += *ret_rows;
-    if (!failed && *ret_rows > DERIVE_MANY) {
-        buf_printf(&sql, "ANALYZE pgrekey_r%d", d->index);
-        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
-    }
     buf_done(&sql);
-    return failed;
+    return failed || (*ret_rows > DERIVE_MANY && analyse(s, one, 'r', reterr)) ? -1 : 0;
 }
 
 /* Two rows of one key: no one can say which is meant. */
@@ -199,59 +203,68 @@ static int decide_parked(struct pgsink *s, struct derive_one *one, struct err *r
     return failed;
 }
 
-static int decide(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *reterr)
+/* "d AS (..)": what is to be done with each row that is not rejected. */
+static void put_decided(struct buf *sql, const struct derive_one *one)
 {
     const struct derivation *d = one->derivation;
+
+    buf_printf(sql, "d AS (UPDATE pgrekey_r%d AS x SET act = s.act FROM (SELECT r.ctid AS at, CASE WHEN t.", d->index);
+    derive_put_column(sql, d->keys[0].column);
+    buf_printf(sql, " IS NULL THEN %s WHEN ", d->owns_rows ? "'i'" : "NULL");
+    put_differs(sql, one);
+    buf_printf(sql, " THEN 'u' ELSE '=' END::\"char\" AS act FROM pgrekey_r%d AS r LEFT JOIN %s AS t ON ", d->index,
+               one->table);
+    derive_put_match(sql, one, "t", "r");
+    buf_puts(sql, " WHERE r.cat IS NULL) AS s WHERE x.ctid = s.at RETURNING x.act, NULL::text AS cat, x.n)");
+}
+
+/* "g AS (..)": keys that once had a row and yield none. */
+static void put_gone(struct buf *sql, const struct derive_one *one, const struct derive_range *range)
+{
+    const struct derivation *d = one->derivation;
+
+    buf_printf(sql, "g AS (INSERT INTO pgrekey_r%d (n, kt", d->index);
+    for (size_t i = 0; i < d->key_count; i++)
+        buf_printf(sql, ", t%zu", i);
+    buf_puts(sql, ", act) SELECT w.n, w.kt");
+    for (size_t i = 0; i < d->key_count; i++) {
+        buf_puts(sql, ", ");
+        derive_put_id(sql, one, i, "w");
+    }
+    buf_printf(sql,
+               ", 'g' FROM pgrekey_w%d AS w JOIN pgrekey.derived AS x ON x.derivation = %s AND x.key = w.kt AND x.good "
+               "IS NOT NULL WHERE NOT EXISTS (SELECT FROM pgrekey_r%d AS r WHERE r.n = w.n) AND ",
+               d->index, one->id, d->index);
+    derive_put_range(sql, range, "w");
+    buf_puts(sql, " RETURNING act, NULL::text AS cat, n)");
+}
+
+static int decide(struct pgsink *s, struct derive_one *one, const struct derive_range *range,
+                  struct derive_tally *ret_tally, struct err *reterr)
+{
+    int64_t *const counts[] = {&ret_tally->updates,  &ret_tally->inserts, &ret_tally->gone,  &ret_tally->good,
+                               &ret_tally->rejected, &ret_tally->orphans, &ret_tally->parked};
+    PGresult *result = NULL;
     struct buf sql;
     int failed;
 
     buf_init(&sql, DERIVE_SQL_MAX);
-    buf_printf(&sql, "UPDATE pgrekey_r%d AS r SET act = CASE WHEN ", d->index);
-    put_differs(&sql, one);
-    buf_printf(&sql, " THEN 'u' ELSE '=' END FROM %s AS t WHERE r.cat IS NULL AND ", one->table);
-    derive_put_match(&sql, one, "t", "r");
-    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
-    if (!failed && d->owns_rows) {
-        buf_printf(&sql, "UPDATE pgrekey_r%d SET act = 'i' WHERE cat IS NULL AND act IS NULL", d->index);
-        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
-    }
-    if (!failed) {
-        buf_printf(&sql, "INSERT INTO pgrekey_r%d (n, kt", d->index);
-        for (size_t i = 0; i < d->key_count; i++)
-            buf_printf(&sql, ", t%zu", i);
-        buf_puts(&sql, ", act) SELECT w.n, w.kt");
-        for (size_t i = 0; i < d->key_count; i++) {
-            buf_puts(&sql, ", ");
-            derive_put_id(&sql, one, i, "w");
-        }
-        buf_printf(&sql,
-                   ", 'g' FROM pgrekey_w%d AS w JOIN pgrekey.derived AS x ON x.derivation = %s AND x.key = w.kt AND "
-                   "x.good IS NOT NULL WHERE "
-                   "NOT EXISTS (SELECT FROM pgrekey_r%d AS r WHERE r.n = w.n) AND ",
-                   d->index, one->id, d->index);
-        put_range(&sql, range, "w");
-        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
-    }
+    buf_puts(&sql, "WITH ");
+    put_decided(&sql, one);
+    buf_puts(&sql, ", ");
+    put_gone(&sql, one, range);
+    buf_printf(&sql,
+               " SELECT count(*) FILTER (WHERE act = 'u'), count(*) FILTER (WHERE act = 'i'), "
+               "count(*) FILTER (WHERE act = 'g'), "
+               "count(*) FILTER (WHERE cat IS NULL AND act IS DISTINCT FROM 'g'), "
+               "count(DISTINCT n) FILTER (WHERE cat IS NOT NULL), "
+               "count(DISTINCT n) FILTER (WHERE cat = 'orphan_reference'), "
+               "count(*) FILTER (WHERE act = 'p') FROM (SELECT * FROM d UNION ALL SELECT * FROM g UNION ALL "
+               "SELECT act, cat, n FROM pgrekey_r%d WHERE cat IS NOT NULL) AS a",
+               one->derivation->index);
+    failed = derive_query(s, one->derivation->name, session_text(&sql), 0, NULL, &result, reterr);
     buf_done(&sql);
-    return failed;
-}
-
-static int count_acts(struct pgsink *s, struct derive_one *one, struct derive_tally *ret_tally, struct err *reterr)
-{
-    PGresult *result = NULL;
-    int64_t *const counts[] = {&ret_tally->updates,  &ret_tally->inserts, &ret_tally->gone,  &ret_tally->good,
-                               &ret_tally->rejected, &ret_tally->orphans, &ret_tally->parked};
-    char sql[512];
-
-    snprintf(sql, sizeof(sql),
-             "SELECT count(*) FILTER (WHERE act = 'u'), count(*) FILTER (WHERE act = 'i'), "
-             "count(*) FILTER (WHERE act = 'g'), "
-             "count(*) FILTER (WHERE cat IS NULL AND act IS DISTINCT FROM 'g'), "
-             "count(DISTINCT n) FILTER (WHERE cat IS NOT NULL), "
-             "count(DISTINCT n) FILTER (WHERE cat = 'orphan_reference'), "
-             "count(*) FILTER (WHERE act = 'p') FROM pgrekey_r%d",
-             one->derivation->index);
-    if (session_query(s, "deriving rows", sql, 0, NULL, &result, reterr))
+    if (failed)
         return -1;
     for (int i = 0; i < 7; i++)
         *counts[i] = strtoll(PQgetvalue(result, 0, i), NULL, 10);
@@ -359,10 +372,9 @@ static int merge(struct pgsink *s, struct derive_one *one, const struct derive_r
     struct derive_tally tally = {0};
     int64_t rows = 0, missing = 0;
 
-    if (empty_tables(s, one, "r", reterr) || query(s, one, range, &rows, reterr) ||
-        (rows > 1 && mark_doubles(s, one, reterr)) || derive_parents(s, one, range, &missing, reterr) ||
-        decide(s, one, range, reterr) || (missing && decide_parked(s, one, reterr)) ||
-        count_acts(s, one, &tally, reterr) || write_all(s, one, &tally, account, reterr))
+    if (query(s, one, range, &rows, reterr) || (rows > 1 && mark_doubles(s, one, reterr)) ||
+        derive_parents(s, one, range, &missing, reterr) || (missing && decide_parked(s, one, reterr)) ||
+        decide(s, one, range, &tally, reterr) || write_all(s, one, &tally, account, reterr))
         return -1;
     return derive_settle(s, one, range, &tally, account, reterr);
 }
@@ -379,17 +391,23 @@ int derive_merge(struct pgsink *s, struct derive_one *one, const struct derive_r
 
 /* --- a derivation --- */
 
-/* The session finds single rows and trusts no statistics; a large set of keys wants the planner's whole art. */
-static int plan_for(struct pgsink *s, bool many, bool begin, struct err *reterr)
+/* The session finds single rows and trusts no statistics; more keys want more ways to join, and a large set of them
+ * the planner's whole art. */
+static int plan_for(struct pgsink *s, int64_t count, bool begin, struct err *reterr)
 {
     const char *sql;
 
+    if (count <= DERIVE_FEW)
+        return 0;
+    s->derive->many = begin;
     if (begin)
-        sql = many ? "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on"
-                   : "SET LOCAL enable_hashjoin = on";
+        sql = count > DERIVE_MANY
+                  ? "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on"
+                  : "SET LOCAL enable_hashjoin = on";
     else
-        sql = many ? "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
-                   : "SET LOCAL enable_hashjoin = off";
+        sql = count > DERIVE_MANY
+                  ? "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+                  : "SET LOCAL enable_hashjoin = off";
     return session_run(s, "deriving rows", sql, reterr);
 }
 
@@ -414,15 +432,13 @@ int derive_ask_id(struct pgsink *s, struct derive_one *one, struct err *reterr)
 
 int derive_keys(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
-    struct derive_range range = {.lo = 1};
-    bool many;
+    struct derive_range range = {.lo = 1, .whole = true};
 
     if (derive_make(s, one, reterr) || derive_ask_id(s, one, reterr) || take_keys(s, one, &range.hi, reterr))
         return -1;
     if (range.hi == 0)
         return 0;
-    many = range.hi > DERIVE_MANY;
-    if (plan_for(s, many, true, reterr) || derive_isolate(s, one, &range, reterr))
+    if (plan_for(s, range.hi, true, reterr) || derive_isolate(s, one, &range, reterr))
         return -1;
-    return plan_for(s, many, false, reterr);
+    return plan_for(s, range.hi, false, reterr);
 }

@@ -27,18 +27,13 @@ static int count_query(struct pgsink *s, struct derive_one *one, struct buf *sql
                        const char *const *params, int64_t *ret_counts, int count, struct err *reterr)
 {
     PGresult *result = NULL;
-    int failed = session_query(s, one->derivation->name, session_text(sql), param_count, params, &result, reterr);
+    int failed = derive_query(s, one->derivation->name, session_text(sql), param_count, params, &result, reterr);
 
     for (int i = 0; !failed && i < count; i++)
         ret_counts[i] = PQntuples(result) ? strtoll(PQgetvalue(result, 0, i), NULL, 10) : 0;
     PQclear(result);
     buf_reset(sql);
     return failed;
-}
-
-static void put_range(struct buf *sql, const struct derive_range *range)
-{
-    buf_printf(sql, "w.n BETWEEN %" PRId64 " AND %" PRId64, range->lo, range->hi);
 }
 
 static int look_before(struct pgsink *s, struct derive_one *one, const struct derive_range *range,
@@ -60,7 +55,7 @@ static int look_before(struct pgsink *s, struct derive_one *one, const struct de
                "JOIN pgrekey.quarantine AS q ON q.pipeline = $1 AND q.rule = $2 AND q.key = w.kt AND q.status <> "
                "'resolved' WHERE ",
                one->derivation->index);
-    put_range(&sql, range);
+    derive_put_range(&sql, range, "w");
     failed = count_query(s, one, &sql, 2, params, counts, 3, reterr);
     buf_done(&sql);
     *ret_before = (struct before){counts[0], counts[1], counts[2]};
@@ -79,7 +74,7 @@ static int resolve(struct pgsink *s, struct derive_one *one, const struct derive
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_init(&which, DERIVE_SQL_MAX);
     buf_printf(&which, "SELECT w.kt FROM pgrekey_w%d AS w WHERE ", index);
-    put_range(&which, range);
+    derive_put_range(&which, range, "w");
     buf_printf(&which, " AND NOT EXISTS (SELECT FROM pgrekey_r%d AS r WHERE r.n = w.n AND r.cat IS NOT NULL)", index);
     buf_printf(&sql,
                "WITH which AS MATERIALIZED (%s), fresh AS (DELETE FROM pgrekey.quarantine AS q USING which WHERE "
@@ -126,8 +121,9 @@ static void put_conflict(struct buf *sql, bool again)
 }
 
 /* Entries from rows (kt, cat) under the name r. */
-static int put_entries(struct pgsink *s, struct derive_one *one, const char *rows, bool deleting,
-                       const struct reason *reason, int64_t *ret_count, struct err *reterr)
+static int put_entries(struct pgsink *s, struct derive_one *one, const char *rows, const char *key_or_null,
+                       const char *category_or_null, bool deleting, const struct reason *reason, int64_t *ret_count,
+                       struct err *reterr)
 {
     const struct derivation *d = one->derivation;
     char lsn[LSN_TEXT_MAX], xid[16], backoff[16];
@@ -151,7 +147,9 @@ static int put_entries(struct pgsink *s, struct derive_one *one, const char *row
                             reason->text,
                             lsn_format(s->lsn, lsn),
                             xid,
-                            s->options.retry_limit > 0 ? backoff : NULL};
+                            s->options.retry_limit > 0 ? backoff : NULL,
+                            key_or_null,
+                            category_or_null};
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_puts(&sql, "INSERT INTO pgrekey.quarantine (pipeline, rule, key, source_table, target_table, op, category, "
                    "severity, sqlstate, column_name, constraint_name, reason, suggestion, change, lsn, xid, next_try, "
@@ -166,7 +164,7 @@ static int put_entries(struct pgsink *s, struct derive_one *one, const char *row
                "r.parent_table, r.parent_id FROM (%s) AS r",
                rows);
     put_conflict(&sql, s->derive->again);
-    failed = derive_sql(s, one, &sql, sizeof(params) / sizeof(*params), params, ret_count, reterr);
+    failed = derive_sql(s, one, &sql, key_or_null ? 14 : 12, params, ret_count, reterr);
     buf_done(&sql);
     for (size_t i = 0; i < 2; i++)
         buf_done(&names[i]);
@@ -189,7 +187,7 @@ static int put_rejected(struct pgsink *s, struct derive_one *one, int64_t *ret_c
     }
     buf_printf(&rows, ") THEN cat ELSE 'validation_failure' END AS cat FROM pgrekey_r%d WHERE cat IS NOT NULL",
                one->derivation->index);
-    failed = put_entries(s, one, session_text(&rows), false, &none, ret_count, reterr);
+    failed = put_entries(s, one, session_text(&rows), NULL, NULL, false, &none, ret_count, reterr);
     buf_done(&rows);
     return failed;
 }
@@ -321,17 +319,11 @@ static int put_one(struct pgsink *s, struct derive_one *one, const char *key, bo
                                   .constraint = or_empty(why->constraint),
                                   .text = refusal_reason(why, deleting)};
     int64_t put = 0;
-    struct buf rows;
-    int failed;
+    int failed = put_entries(s, one,
+                             "SELECT $13::text AS kt, $14::text AS cat, NULL::text AS parent_table, NULL::text AS "
+                             "parent_id",
+                             key, category_name(category), deleting, &reason, &put, reterr);
 
-    buf_init(&rows, DERIVE_SQL_MAX);
-    buf_puts(&rows, "SELECT ");
-    pg_put_literal(&rows, key);
-    buf_puts(&rows, "::text AS kt, ");
-    pg_put_literal(&rows, category_name(category));
-    buf_puts(&rows, "::text AS cat, NULL::text AS parent_table, NULL::text AS parent_id");
-    failed = put_entries(s, one, session_text(&rows), deleting, &reason, &put, reterr);
-    buf_done(&rows);
     note_failure(s, one, category, why);
     if (!s->derive->again)
         breaker_count(s->breaker, 0, 1);
@@ -353,7 +345,7 @@ static int key_at(struct pgsink *s, struct derive_one *one, int64_t n, char **re
 
 int derive_settle_failed(struct pgsink *s, struct derive_one *one, int64_t n, const struct err *why, struct err *reterr)
 {
-    const struct derive_range range = {n, n};
+    const struct derive_range range = {.lo = n, .hi = n};
     struct before before;
     int64_t bad = 0;
     char *key;

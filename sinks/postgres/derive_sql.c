@@ -6,7 +6,8 @@
  * rejected, what is to be done: '=' nothing, 'u'pdate, 'i'nsert, 'g'one pgrekey_o<d>_<input> old images, where
  * `columns:` wants them compared with the new ones
  *
- * All are temporary, made when they are first needed, and emptied by the commit.
+ * All are temporary, made when they are first needed, and stay; what is left in them is deleted before they are used
+ * again. ON COMMIT DELETE ROWS would truncate all of them at each commit that touches one.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,6 +16,14 @@
 
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/derive_work.h"
+
+void derive_put_range(struct buf *sql, const struct derive_range *range, const char *alias)
+{
+    if (range->whole)
+        buf_puts(sql, "true");
+    else
+        buf_printf(sql, "%s.n BETWEEN %" PRId64 " AND %" PRId64, alias, range->lo, range->hi);
+}
 
 void derive_put_column(struct buf *sql, const char *name)
 {
@@ -119,13 +128,24 @@ int derive_sql(struct pgsink *s, struct derive_one *one, struct buf *sql, int pa
     char doing[ERR_TEXT_MAX / 4];
 
     snprintf(doing, sizeof(doing), "derivation %.100s", one->derivation->name);
-    int failed = session_query(s, doing, session_text(sql), param_count, params, &result, &said);
+    int failed = derive_query(s, doing, session_text(sql), param_count, params, &result, &said);
     if (ret_affected)
         *ret_affected = failed ? 0 : strtoll(PQcmdTuples(result), NULL, 10);
     PQclear(result);
     buf_reset(sql);
     if (failed && reterr)
         *reterr = said;
+    return failed;
+}
+
+int derive_run_sql(struct pgsink *s, struct derive_one *one, struct buf *sql, struct err *reterr)
+{
+    char doing[ERR_TEXT_MAX / 4];
+    int failed;
+
+    snprintf(doing, sizeof(doing), "derivation %.100s", one->derivation->name);
+    failed = session_run(s, doing, session_text(sql), reterr);
+    buf_reset(sql);
     return failed;
 }
 
@@ -136,7 +156,7 @@ static void put_keys_table(struct buf *sql, const struct derive_one *one)
 {
     struct buf touched;
 
-    buf_printf(sql, "CREATE TEMP TABLE IF NOT EXISTS pgrekey_k%d ON COMMIT DELETE ROWS AS ", one->derivation->index);
+    buf_printf(sql, "CREATE TEMP TABLE IF NOT EXISTS pgrekey_k%d AS ", one->derivation->index);
     for (size_t i = 0; i < one->input_count; i++) {
         buf_init(&touched, DERIVE_SQL_MAX);
         buf_printf(&touched, "SELECT * FROM %s", one->inputs[i].table);
@@ -153,16 +173,15 @@ static void put_result_table(struct buf *sql, const struct derive_one *one)
     const struct derivation *d = one->derivation;
 
     buf_printf(sql,
-               "CREATE TEMP TABLE IF NOT EXISTS pgrekey_w%d (n bigint, kt text, LIKE pgrekey_k%d) ON COMMIT DELETE "
-               "ROWS; CREATE TEMP TABLE IF NOT EXISTS pgrekey_r%d (n bigint, kt text",
+               "CREATE TEMP TABLE IF NOT EXISTS pgrekey_w%d (n bigint, kt text, LIKE pgrekey_k%d) ; CREATE TEMP TABLE "
+               "IF NOT EXISTS pgrekey_r%d (n bigint, kt text",
                d->index, d->index, d->index);
     for (size_t i = 0; i < d->key_count; i++)
         buf_printf(sql, ", t%zu %s", i, one->relation->columns[relation_column(one->relation, d->keys[i].column)].type);
     for (size_t i = 0; i < one->column_count; i++)
         buf_printf(sql, ", c%zu %s", i, derive_column(one, i)->type);
-    buf_puts(sql, ", cat text, parent_table text, parent_id text, act \"char\") ON COMMIT DELETE ROWS; ");
-    buf_printf(sql, "CREATE TEMP TABLE IF NOT EXISTS pgrekey_g%d (LIKE pgrekey_r%d) ON COMMIT DELETE ROWS", d->index,
-               d->index);
+    buf_puts(sql, ", cat text, parent_table text, parent_id text, act \"char\"); ");
+    buf_printf(sql, "CREATE TEMP TABLE IF NOT EXISTS pgrekey_g%d (LIKE pgrekey_r%d)", d->index, d->index);
 }
 
 /* --- what the query gives --- */
@@ -236,10 +255,10 @@ int derive_make(struct pgsink *s, struct derive_one *one, struct err *reterr)
         return 0;
     buf_init(&sql, DERIVE_SQL_MAX);
     put_keys_table(&sql, one);
-    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr) || describe(s, one, reterr);
+    failed = derive_run_sql(s, one, &sql, reterr) || describe(s, one, reterr);
     if (!failed) {
         put_result_table(&sql, one);
-        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+        failed = derive_run_sql(s, one, &sql, reterr);
     }
     buf_done(&sql);
     one->made = !failed;

@@ -15,6 +15,10 @@
 #define DERIVE_SQL_MAX ((size_t)4 << 20)
 /* From so many keys on temporary tables are analysed and the planner may read whole tables. */
 #define DERIVE_MANY 2000
+/* Up to so many keys statements are prepared, and planned for single rows. */
+#define DERIVE_FEW 50
+/* Rows, dead ones included, from which on a temporary table is truncated and not only emptied. */
+#define DERIVE_KEPT_MAX 2000
 
 /* One input of one derivation. */
 struct derive_input {
@@ -59,7 +63,9 @@ struct derive {
     bool *read; /* by rule index: some derivation reads its rows */
     bool *late; /* by rule index: its deletes wait for the derivations */
     bool wrote;
-    bool again;    /* entries are tried again: their count of tries stays */
+    bool again; /* entries are tried again: their count of tries stays */
+    struct derive_statements *statements;
+    bool many;     /* keys are at hand that deserve the planner's whole art, and no prepared statement */
     bool in_chunk; /* s->net is the chunk's at hand */
     int depth;     /* of rows that let go of others, because of which others.. */
 };
@@ -67,9 +73,21 @@ struct derive {
 /* How one statement over a range of working keys ended. */
 struct derive_range {
     int64_t lo, hi;
+    bool whole; /* all there are */
 };
 
+struct derive_statements;
+
+/* --- derive_statement.c --- */
+struct derive_statements *derive_statements_new(void);
+void derive_statements_free(struct derive_statements *statements);
+/* As session_query, of one statement; prepared where it comes again. */
+int derive_query(struct pgsink *s, const char *doing, const char *sql, int param_count, const char *const *params,
+                 PGresult **ret_result, struct err *reterr) MUST_CHECK;
+
 /* --- derive_sql.c --- */
+/* "w.n BETWEEN 1 AND 20" */
+void derive_put_range(struct buf *sql, const struct derive_range *range, const char *alias);
 /* "t.a = r.t0 AND t.b = r.t1" for aliases. */
 void derive_put_match(struct buf *sql, const struct derive_one *one, const char *target, const char *result);
 /* The target's key column i, computed from the columns of `keys` under that alias. */
@@ -91,6 +109,8 @@ void derive_put_keys(struct buf *sql, const struct derive_one *one, const struct
 int derive_make(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
 /* Types that know no equality are compared as text. */
 bool derive_has_equality(const char *type);
+/* Statements that do not come again; without results. */
+int derive_run_sql(struct pgsink *s, struct derive_one *one, struct buf *sql, struct err *reterr) MUST_CHECK;
 /* A statement that `one` is to blame for; affected rows where wanted. */
 int derive_sql(struct pgsink *s, struct derive_one *one, struct buf *sql, int param_count, const char *const *params,
                int64_t *ret_affected, struct err *reterr) MUST_CHECK;

@@ -12,9 +12,6 @@
 #include "sinks/postgres/derive_work.h"
 #include "sinks/postgres/netchange.h"
 
-/* Above so many rows, dead ones included, a temporary table is truncated and not only emptied. */
-#define IMAGES_MAX 50000
-
 /* --- one input --- */
 
 /* "INSERT INTO pgrekey_k3 SELECT …" over the touched rows. */
@@ -83,14 +80,13 @@ static int images_ready(struct pgsink *s, struct derive_one *one, struct derive_
     images_name(one, input, name, sizeof(name));
     buf_init(&sql, DERIVE_SQL_MAX);
     if (!input->made) {
-        buf_printf(&sql, "CREATE TEMP TABLE IF NOT EXISTS %s ON COMMIT DELETE ROWS AS SELECT * FROM %s WITH NO DATA",
-                   name, input->table);
-        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+        buf_printf(&sql, "CREATE TEMP TABLE IF NOT EXISTS %s AS SELECT * FROM %s WITH NO DATA", name, input->table);
+        failed = derive_run_sql(s, one, &sql, reterr);
         input->made = !failed;
     }
-    if (!failed && input->images > IMAGES_MAX) {
+    if (!failed && input->images > DERIVE_KEPT_MAX) {
         buf_printf(&sql, "TRUNCATE %s", name);
-        failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+        failed = derive_run_sql(s, one, &sql, reterr);
         input->images = 0;
     }
     buf_done(&sql);
