@@ -292,7 +292,7 @@ int derive_run(struct pgsink *s, bool *ret_wrote, struct err *reterr)
     if (!derive_has_keys(s))
         return 0;
     s->derive->wrote = false;
-    if (run_steps(s, reterr) || derive_finish(s, reterr))
+    if (run_steps(s, reterr) || derive_finish(s, reterr) || derive_leave_planner(s, reterr))
         return -1;
     if (ret_wrote)
         *ret_wrote = s->derive->wrote;
@@ -357,6 +357,8 @@ void derive_written(struct pgsink *s)
 void derive_undone(struct pgsink *s)
 {
     derive_written(s);
+    if (s->derive)
+        s->derive->planner = PLANNER_SESSION;
     for (size_t i = 0; s->derive && i < s->derive->count; i++) {
         s->derive->all[i].step = (struct account){0};
         forget(&s->derive->all[i]);
@@ -366,8 +368,10 @@ void derive_undone(struct pgsink *s)
 void derive_ended(struct pgsink *s, bool committed)
 {
     derive_written(s);
-    if (s->derive)
+    if (s->derive) {
         s->derive->many = false;
+        s->derive->planner = PLANNER_SESSION;
+    }
     for (size_t i = 0; s->derive && i < s->derive->count; i++) {
         struct derive_one *one = &s->derive->all[i];
         one->keys = 0;

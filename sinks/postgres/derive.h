@@ -52,6 +52,8 @@ bool derive_holds(const struct pgsink *s, size_t rule_index);
 /* The rows of the chunk's plan (s->net): before anything is written, and of one rule behind its writes. */
 int derive_before(struct pgsink *s, struct err *reterr) MUST_CHECK;
 int derive_after(struct pgsink *s, const struct rule *rule, struct err *reterr) MUST_CHECK;
+/* Statements that are no derivation's come next. */
+int derive_leave_planner(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* The chunk's rows are written: s->net means nothing any more. */
 void derive_written(struct pgsink *s);
 /* The target rows of these rows, by locator and old locator: called before and after they are written one by one. */

@@ -28,6 +28,7 @@ static int truncate_tables(struct pgsink *s, struct derive_one *one, struct err 
         return 0;
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql, "TRUNCATE pgrekey_w%d, pgrekey_r%d", index, index);
+    derive_put_small(&sql, one);
     failed = derive_run_sql(s, one, &sql, reterr);
     buf_done(&sql);
     return failed;
@@ -391,26 +392,6 @@ int derive_merge(struct pgsink *s, struct derive_one *one, const struct derive_r
 
 /* --- a derivation --- */
 
-/* The session finds single rows and trusts no statistics; more keys want more ways to join, and a large set of them
- * the planner's whole art. */
-static int plan_for(struct pgsink *s, int64_t count, bool begin, struct err *reterr)
-{
-    const char *sql;
-
-    if (count <= DERIVE_FEW)
-        return 0;
-    s->derive->many = begin;
-    if (begin)
-        sql = count > DERIVE_MANY
-                  ? "SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on"
-                  : "SET LOCAL enable_hashjoin = on";
-    else
-        sql = count > DERIVE_MANY
-                  ? "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
-                  : "SET LOCAL enable_hashjoin = off";
-    return session_run(s, "deriving rows", sql, reterr);
-}
-
 /* Its number stands beside the keys it has written. */
 int derive_ask_id(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
@@ -433,12 +414,16 @@ int derive_ask_id(struct pgsink *s, struct derive_one *one, struct err *reterr)
 int derive_keys(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
     struct derive_range range = {.lo = 1, .whole = true};
+    int failed;
 
     if (derive_make(s, one, reterr) || derive_ask_id(s, one, reterr) || take_keys(s, one, &range.hi, reterr))
         return -1;
     if (range.hi == 0)
         return 0;
-    if (plan_for(s, range.hi, true, reterr) || derive_isolate(s, one, &range, reterr))
+    if (derive_planner(s, range.hi > DERIVE_MANY ? PLANNER_MANY : PLANNER_FEW, reterr))
         return -1;
-    return plan_for(s, range.hi, false, reterr);
+    s->derive->many = range.hi > DERIVE_FEW;
+    failed = derive_isolate(s, one, &range, reterr);
+    s->derive->many = false;
+    return failed;
 }

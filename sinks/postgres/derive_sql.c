@@ -184,6 +184,13 @@ static void put_result_table(struct buf *sql, const struct derive_one *one)
     buf_printf(sql, "CREATE TEMP TABLE IF NOT EXISTS pgrekey_g%d (LIKE pgrekey_r%d)", d->index, d->index);
 }
 
+void derive_put_small(struct buf *sql, const struct derive_one *one)
+{
+    for (const char *t = "wr"; *t; t++)
+        buf_printf(sql, "; INSERT INTO pgrekey_%c%d DEFAULT VALUES; ANALYZE pgrekey_%c%d; DELETE FROM pgrekey_%c%d", *t,
+                   one->derivation->index, *t, one->derivation->index, *t, one->derivation->index);
+}
+
 /* --- what the query gives --- */
 
 static bool is_key(const struct derive_one *one, const char *name)
@@ -258,6 +265,7 @@ int derive_make(struct pgsink *s, struct derive_one *one, struct err *reterr)
     failed = derive_run_sql(s, one, &sql, reterr) || describe(s, one, reterr);
     if (!failed) {
         put_result_table(&sql, one);
+        derive_put_small(&sql, one);
         failed = derive_run_sql(s, one, &sql, reterr);
     }
     buf_done(&sql);

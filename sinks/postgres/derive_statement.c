@@ -96,3 +96,30 @@ int derive_query(struct pgsink *s, const char *doing, const char *sql, int param
     *ret_result = result;
     return 0;
 }
+
+/* --- the planner --- */
+
+int derive_planner(struct pgsink *s, int planner, struct err *reterr)
+{
+    if (s->derive->planner >= planner)
+        return 0;
+    if (session_run(
+            s, "deriving rows",
+            planner == PLANNER_FEW
+                ? "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on"
+                : "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on",
+            reterr))
+        return -1;
+    s->derive->planner = planner;
+    return 0;
+}
+
+int derive_leave_planner(struct pgsink *s, struct err *reterr)
+{
+    if (!s->derive || s->derive->planner == PLANNER_SESSION)
+        return 0;
+    s->derive->planner = PLANNER_SESSION;
+    return session_run(
+        s, "deriving rows",
+        "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off", reterr);
+}

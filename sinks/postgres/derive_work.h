@@ -65,6 +65,7 @@ struct derive {
     bool wrote;
     bool again; /* entries are tried again: their count of tries stays */
     struct derive_statements *statements;
+    int planner;   /* PLANNER_… */
     bool many;     /* keys are at hand that deserve the planner's whole art, and no prepared statement */
     bool in_chunk; /* s->net is the chunk's at hand */
     int depth;     /* of rows that let go of others, because of which others.. */
@@ -84,6 +85,12 @@ void derive_statements_free(struct derive_statements *statements);
 /* As session_query, of one statement; prepared where it comes again. */
 int derive_query(struct pgsink *s, const char *doing, const char *sql, int param_count, const char *const *params,
                  PGresult **ret_result, struct err *reterr) MUST_CHECK;
+
+/* The session finds its rows by index and lets the planner think of nothing else. Derivations read temporary tables
+ * that have none, and whatever their queries say. */
+enum { PLANNER_SESSION, PLANNER_FEW, PLANNER_MANY };
+/* As it is wanted at least. derive_leave_planner sets it back. */
+int derive_planner(struct pgsink *s, int planner, struct err *reterr) MUST_CHECK;
 
 /* --- derive_sql.c --- */
 /* "w.n BETWEEN 1 AND 20" */
@@ -105,6 +112,9 @@ void derive_put_result_text(struct buf *sql, const struct derive_one *one, const
 /* SELECT k0, k1 … FROM (<keys SQL of the input>) over `touched`, no NULLs. `touched`: a SELECT. */
 void derive_put_keys(struct buf *sql, const struct derive_one *one, const struct derive_input *input,
                      const char *touched);
+/* "; ..": the planner shall take working keys and result for small, and not for the ten pages of what it knows nothing
+ * of. */
+void derive_put_small(struct buf *sql, const struct derive_one *one);
 /* Makes the derivation's temporary tables where they are not there. */
 int derive_make(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
 /* Types that know no equality are compared as text. */

@@ -448,8 +448,8 @@ static int write_rule(struct pgsink *s, size_t r, struct chunk_plan *plan, struc
     if (s->net->rules[r].entry_count == 0)
         return 0;
     fastpath_count_only(s, r, delta);
-    return chunk_plan_late(s, plan, r, reterr) || write_rows(s, r, plan, delta, reterr) ||
-                   derive_after(s, s->rules[r].target.rule, reterr)
+    return derive_leave_planner(s, reterr) || chunk_plan_late(s, plan, r, reterr) ||
+                   write_rows(s, r, plan, delta, reterr) || derive_after(s, s->rules[r].target.rule, reterr)
                ? -1
                : 0;
 }
@@ -460,7 +460,7 @@ int fastpath_write(struct pgsink *s, struct chunk_plan *plan, struct account *de
     const struct map_step *steps = map_steps(s->options.map, &count);
     const uint64_t departures = park_departures(s);
 
-    if (derive_before(s, reterr) || write_all_deletes(s, false, deltas, reterr))
+    if (derive_before(s, reterr) || derive_leave_planner(s, reterr) || write_all_deletes(s, false, deltas, reterr))
         return -1;
     if (park_departures(s) != departures && chunk_plan_again(s, plan, reterr))
         return -1;
@@ -472,5 +472,7 @@ int fastpath_write(struct pgsink *s, struct chunk_plan *plan, struct account *de
         derive_run(s, NULL, reterr))
         return -1;
     derive_written(s);
+    if (derive_leave_planner(s, reterr))
+        return -1;
     return pending_put_notes(s, plan, reterr) || park_new_rows(s, plan, deltas, reterr) ? -1 : 0;
 }

@@ -22,7 +22,7 @@ static int add_keys(struct pgsink *s, struct derive_one *one, const struct deriv
     struct buf sql;
     int failed;
 
-    if (derive_make(s, one, reterr))
+    if (derive_make(s, one, reterr) || derive_planner(s, PLANNER_FEW, reterr))
         return -1;
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql, "INSERT INTO pgrekey_k%d SELECT DISTINCT * FROM (", one->derivation->index);
@@ -362,7 +362,7 @@ int derive_touch_rows(struct pgsink *s, const struct row *const *rows, size_t co
         if (locators_take(s, &locators, MOMENT_ALONE, reterr))
             return -1;
     }
-    return 0;
+    return derive_leave_planner(s, reterr);
 }
 
 int derive_touch_found(struct pgsink *s, const struct rule *rule, const PGresult *found, struct err *reterr)
