@@ -6,6 +6,9 @@
  *       one client commits rows seq = FIRST, FIRST+1 ... into table tick of SOURCE, RATE a second, and notes its clock
  *       when each COMMIT returns; one connection asks TARGET for max(seq) without pause and notes when it sees them
  *       first. The differences go to FILE, one a line, in microseconds.
+ *   probe turns SOURCE TARGET FIRST COUNT FILE TABLE...
+ *       COUNT rounds: in each, for each TABLE in turn, commits one row id = FIRST + round into it and asks TARGET
+ *       without pause until the row is there. FILE gets "TABLE microseconds" for each, from the return of COMMIT on.
  */
 #include <libpq-fe.h>
 #include <pthread.h>
@@ -151,6 +154,62 @@ static int measure_latency(struct latency *run, const char *path)
     return fclose(out) == 0 ? 0 : 1;
 }
 
+static void commit_row(PGconn *conn, const char *table, int64_t id)
+{
+    char sql[200];
+    PGresult *result;
+
+    snprintf(sql, sizeof(sql), "INSERT INTO %s (id, group_id, amount, name) VALUES (%lld, %lld, 7, 'name %lld')", table,
+             (long long)id, (long long)(id % 1000), (long long)id);
+    result = PQexec(conn, sql);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+        fprintf(stderr, "probe: %s", PQerrorMessage(conn));
+        exit(1);
+    }
+    PQclear(result);
+}
+
+static void await_row(PGconn *conn, const char *table, int64_t id)
+{
+    int64_t until = now_us(CLOCK_MONOTONIC) + 60 * 1000000;
+    PGresult *result = NULL;
+    char sql[160];
+
+    snprintf(sql, sizeof(sql), "SELECT 1 FROM %s WHERE legacy_id = %lld", table, (long long)id);
+    while (!ask(conn, &result, sql)) {
+        if (now_us(CLOCK_MONOTONIC) > until) {
+            fprintf(stderr, "probe: row %lld of %s did not arrive\n", (long long)id, table);
+            exit(1);
+        }
+    }
+    PQclear(result);
+}
+
+static int take_turns(char **argv, int table_count, char **tables)
+{
+    PGconn *source = open_or_die(argv[2]), *target = open_or_die(argv[3]);
+    int64_t first = strtoll(argv[4], NULL, 10), count = strtoll(argv[5], NULL, 10);
+    FILE *out = fopen(argv[6], "w");
+
+    if (!out) {
+        fprintf(stderr, "probe: cannot begin\n");
+        return 1;
+    }
+    for (int64_t i = 0; i < count; i++)
+        for (int t = 0; t < table_count; t++) {
+            int64_t start;
+
+            sleep_until_us(now_us(CLOCK_MONOTONIC) + 1000);
+            commit_row(source, tables[t], first + i);
+            start = now_us(CLOCK_MONOTONIC);
+            await_row(target, tables[t], first + i);
+            fprintf(out, "%s %lld\n", tables[t], (long long)(now_us(CLOCK_MONOTONIC) - start));
+        }
+    PQfinish(source);
+    PQfinish(target);
+    return fclose(out) == 0 ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 5 && strcmp(argv[1], "wait") == 0)
@@ -166,6 +225,9 @@ int main(int argc, char **argv)
 
         return measure_latency(&run, argv[7]);
     }
-    fprintf(stderr, "usage: probe wait CONNINFO SQL SECONDS | probe latency SOURCE TARGET FIRST COUNT RATE FILE\n");
+    if (argc > 7 && strcmp(argv[1], "turns") == 0)
+        return take_turns(argv, argc - 7, argv + 7);
+    fprintf(stderr, "usage: probe wait CONNINFO SQL SECONDS | probe latency SOURCE TARGET FIRST COUNT RATE FILE"
+                    " | probe turns SOURCE TARGET FIRST COUNT FILE TABLE...\n");
     return 2;
 }
