@@ -193,15 +193,18 @@ int resync_moved(PGconn *conn, const struct resync_record *record, uint64_t poin
 int resync_ended(PGconn *conn, const char *pipeline, const struct resync_record *record, bool failed,
                  const char *result, struct err *reterr)
 {
-    const char *params[] = {NULL, failed ? "failed" : "done", result, pipeline};
+    bool whole = !failed && !record->lo && !record->hi && record->key_count == 0;
+    const char *params[] = {NULL, failed ? "failed" : "done", result, pipeline, whole ? "t" : "f"};
 
     return update(conn, record,
                   "WITH r AS (UPDATE pgrekey.resync SET status = $2, result = $3, done_at = now(), keys = NULL,"
-                  " lo = NULL, hi = NULL, next = NULL WHERE id = $1 RETURNING *)"
+                  " lo = NULL, hi = NULL, next = NULL WHERE id = $1 RETURNING *),"
+                  " m AS (UPDATE pgrekey.mapping_step m SET state = 'current' FROM r WHERE $5::boolean AND"
+                  " m.pipeline = $4 AND m.source_table = r.source_table AND m.kind = 'rule' AND m.state = 'changed')"
                   " INSERT INTO pgrekey.audit (pipeline, action, rule, rows, detail)"
                   " SELECT $4, 'resync', '', r.rows, r.source_table || ', ' || r.reason || ' by ' || r.requested_by ||"
                   " ': ' || r.result FROM r",
-                  4, params, reterr);
+                  5, params, reterr);
 }
 
 /* --- what stands on the target --- */

@@ -57,7 +57,8 @@ int resync_begun(PGconn *conn, const struct resync_record *record, const char *t
 int resync_note(PGconn *conn, const struct resync_record *record, const char *note, struct err *reterr) MUST_CHECK;
 /* record->next, rows and removed have moved: everything before is on the target as it was at `point`. */
 int resync_moved(PGconn *conn, const struct resync_record *record, uint64_t point, struct err *reterr) MUST_CHECK;
-/* The end; its keys are forgotten. With an entry in the audit. */
+/* The end; its keys are forgotten. With an entry in the audit. Rules of a table that was read whole are changed no
+ * more: all their rows are those of the mapping at hand. */
 int resync_ended(PGconn *conn, const char *pipeline, const struct resync_record *record, bool failed,
                  const char *result, struct err *reterr) MUST_CHECK;
 

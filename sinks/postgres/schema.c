@@ -75,6 +75,7 @@ static const char TABLES[] =
     "    state                text NOT NULL CHECK (state IN ('current', 'new', 'changed', 'removed')),\n"
     "    accept_rows          bigint, -- rows in quarantine that are accepted as loss\n"
     "    accept_ppm           bigint, -- the same in millionths of the source's rows\n"
+    "    skipped              boolean NOT NULL DEFAULT false,\n"
     "    PRIMARY KEY (pipeline, step)\n"
     ");\n"
     "COMMENT ON TABLE pgrekey.mapping_step IS 'the mapping that the rows were written by, step by step';\n"

@@ -14,7 +14,8 @@
 
 #define RECORD                                                                                                         \
     "SELECT step, kind, identity_fingerprint, fingerprint, entity, state, coalesce(accept_rows::text, ''), "           \
-    "coalesce(accept_ppm::text, ''), target_table FROM pgrekey.mapping_step WHERE pipeline = $1 ORDER BY step"
+    "coalesce(accept_ppm::text, ''), target_table, skipped FROM pgrekey.mapping_step WHERE pipeline = $1 ORDER BY "    \
+    "step"
 
 /* --- the steps as they are --- */
 
@@ -35,6 +36,7 @@ static void describe_step(const struct map *map, struct arena *arena, const stru
     if (from->kind == STEP_RULE) {
         const struct rule *rule = map_rule(map, (size_t)from->index);
         step->rule = rule;
+        step->skipped = rule->skip;
         step->name = rule->name;
         step->kind = rule->mirror ? "mirror" : "rule";
         step->entity = rule->entity ? rule->entity : "";
@@ -44,6 +46,7 @@ static void describe_step(const struct map *map, struct arena *arena, const stru
     } else {
         const struct derivation *derivation = map_derivation(map, (size_t)from->index);
         step->derivation = derivation;
+        step->skipped = derivation->skip;
         step->name = derivation->name;
         step->kind = "derivation";
         step->entity = derivation->entity ? derivation->entity : "";
@@ -118,7 +121,7 @@ const struct step *steps_find(const struct compare *c, const char *name)
 static bool is_shared(const struct compare *c, const struct step *step)
 {
     for (int i = 0; i < PQntuples(c->record); i++)
-        if (strcmp(PQgetvalue(c->record, i, RECORD_TARGET), step->target) == 0)
+        if (!steps_is_state(c, i, "removed") && strcmp(PQgetvalue(c->record, i, RECORD_TARGET), step->target) == 0)
             return true;
     return false;
 }
@@ -161,12 +164,24 @@ static int check_newcomer(const struct compare *c, const struct step *step, stru
     return err_hint(reterr, "empty it, map another one, or leave it out");
 }
 
+/* Nobody knows what happened to its rows meanwhile, and so what they count for. */
+static int refuse_returned(const struct compare *c, const struct step *step, struct err *reterr)
+{
+    (void)err_set(reterr, ERR_REFUSED,
+                  "%s %s was taken out of the mapping of pipeline %s, and its rows have missed what happened since",
+                  step->kind, step->name, c->pipeline);
+    return err_hint(reterr, "give it another `name:` and an empty target table, and it is copied anew; what is to be "
+                            "left out for a while stays in the mapping under `skip`");
+}
+
 static int check_step(const struct compare *c, const struct step *step, struct err *reterr)
 {
     int at = steps_find_recorded(c, step->name);
 
     if (at < 0)
         return c->streaming ? check_newcomer(c, step, reterr) : 0;
+    if (steps_is_state(c, at, "removed") && step->rule)
+        return refuse_returned(c, step, reterr);
     if (strcmp(PQgetvalue(c->record, at, RECORD_IDENTITY), step->identity) == 0)
         return 0;
     (void)err_set(reterr, ERR_REFUSED,

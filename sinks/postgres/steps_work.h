@@ -17,6 +17,7 @@ struct step {
     const char *name, *kind, *entity;    /* entity: "" where it owns none */
     const char *source, *target;         /* "schema.table"; source "" of a derivation */
     const char *accept_rows, *accept_ppm;
+    bool skipped;
     char whole[FINGERPRINT_TEXT_MAX], identity[FINGERPRINT_TEXT_MAX];
 };
 
@@ -41,7 +42,8 @@ enum {
     RECORD_STATE,
     RECORD_ACCEPT_ROWS,
     RECORD_ACCEPT_PPM,
-    RECORD_TARGET
+    RECORD_TARGET,
+    RECORD_SKIPPED
 };
 
 struct step *steps_of(const struct map *map, struct arena *arena, size_t *ret_count);

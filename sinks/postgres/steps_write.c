@@ -15,18 +15,19 @@ static int put_step(struct pgsink *s, const struct step *step, const char *state
 {
     const char *params[] = {s->options.pipeline, step->name,       step->kind,   step->identity,
                             step->whole,         step->entity,     step->source, step->target,
-                            step->accept_rows,   step->accept_ppm, state};
+                            step->accept_rows,   step->accept_ppm, state,        step->skipped ? "t" : "f"};
 
     return session_query(
         s, DOING,
         "INSERT INTO pgrekey.mapping_step AS m (pipeline, step, kind, identity_fingerprint, fingerprint, entity, "
-        "source_table, target_table, accept_rows, accept_ppm, state) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::bigint, $10::bigint, coalesce($11, 'current')) "
+        "source_table, target_table, accept_rows, accept_ppm, state, skipped) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::bigint, $10::bigint, coalesce($11, 'current'), $12::boolean) "
         "ON CONFLICT (pipeline, step) DO UPDATE SET kind = excluded.kind, "
         "identity_fingerprint = excluded.identity_fingerprint, fingerprint = excluded.fingerprint, "
         "entity = excluded.entity, source_table = excluded.source_table, target_table = excluded.target_table, "
-        "accept_rows = excluded.accept_rows, accept_ppm = excluded.accept_ppm, state = coalesce($11, m.state)",
-        11, params, NULL, reterr);
+        "accept_rows = excluded.accept_rows, accept_ppm = excluded.accept_ppm, state = coalesce($11, m.state), "
+        "skipped = excluded.skipped",
+        12, params, NULL, reterr);
 }
 
 int steps_record(struct pgsink *s, struct err *reterr)
@@ -127,6 +128,26 @@ int steps_load_again(struct pgsink *s, const struct rule *mirror, struct err *re
 
 /* --- those of before --- */
 
+/* A resync that is under way has read rows by the mapping of before: it begins anew. What was left out until now is
+ * read by itself. */
+static int read_again(struct pgsink *s, const struct compare *c, const struct step *step, int at, struct err *reterr)
+{
+    const char *params[2] = {s->options.pipeline, step->source};
+
+    if (session_query(s, DOING,
+                      "UPDATE pgrekey.resync SET next = NULL, rows = 0, removed = 0 WHERE pipeline = $1 "
+                      "AND source_table = $2 AND status = 'running'",
+                      2, params, NULL, reterr))
+        return -1;
+    if (step->skipped || *PQgetvalue(c->record, at, RECORD_SKIPPED) != 't')
+        return 0;
+    return session_query(s, DOING,
+                         "INSERT INTO pgrekey.resync (pipeline, source_table, reason) SELECT $1, $2, 'skipped no more' "
+                         "WHERE NOT EXISTS (SELECT FROM pgrekey.resync WHERE pipeline = $1 AND source_table = $2 "
+                         "AND status IN ('waiting', 'running') AND lo IS NULL AND hi IS NULL AND keys IS NULL)",
+                         2, params, NULL, reterr);
+}
+
 static int change(struct pgsink *s, const struct compare *c, const struct step *step, int at, struct err *reterr)
 {
     bool loaded = true;
@@ -136,6 +157,8 @@ static int change(struct pgsink *s, const struct compare *c, const struct step *
     if (step->rule && step->rule->mirror)
         return put_step(s, step, NULL, reterr) || steps_load_again(s, step->rule, reterr) ? -1 : 0;
     if (steps_is_state(c, at, "new") && ask_loaded(s, step->name, &loaded, reterr))
+        return -1;
+    if (loaded && step->rule && read_again(s, c, step, at, reterr))
         return -1;
     return put_step(s, step, loaded ? "changed" : NULL, reterr);
 }
