@@ -21,6 +21,7 @@ struct group {
     bool follows[GROUP_MAX]; /* lets go of nothing, but comes right when the others do: its parent is among them */
     bool resolved[GROUP_MAX];
     size_t count;
+    size_t released; /* by how many something has been let go of: where that is nobody, the group helps nobody */
 };
 
 /* What a column of the row holds for a moment, as SQL; NULL: it stays as it is. A row that is to be deleted lets go of
@@ -41,14 +42,16 @@ static const char *stand_in(const struct row *row, size_t i, const struct relati
     return deleted && own->parent && !relation->columns[column].not_null ? "NULL" : NULL;
 }
 
-static int let_go(struct pgsink *s, const struct row *row, struct err *reterr)
+static int let_go(struct pgsink *s, const struct row *row, bool *ret_released, struct err *reterr)
 {
     const struct rule *rule = row->rule;
     const struct target *target = &rule_state_of(s, rule)->target;
     const char **params = arena_zalloc(&s->rowmode->arena, rule->locator_count, sizeof(*params));
     int count = 0, failed = 0;
+    PGresult *result = NULL;
     struct buf sql;
 
+    *ret_released = false;
     buf_init(&sql, (size_t)1 << 20);
     buf_printf(&sql, "UPDATE %s SET ", target->table);
     for (size_t i = 0; i < rule->column_count; i++) {
@@ -62,7 +65,10 @@ static int let_go(struct pgsink *s, const struct row *row, struct err *reterr)
     }
     if (count)
         failed =
-            session_query(s, "releasing values", session_text(&sql), (int)rule->locator_count, params, NULL, reterr);
+            session_query(s, "releasing values", session_text(&sql), (int)rule->locator_count, params, &result, reterr);
+    if (count && !failed)
+        *ret_released = strtoll(PQcmdTuples(result), NULL, 10) > 0;
+    PQclear(result);
     buf_done(&sql);
     return failed;
 }
@@ -112,7 +118,8 @@ static enum part part_of(const struct standing *entry)
     return entry->category == CATEGORY_ORPHAN_REFERENCE ? PART_FOLLOWS : PART_NONE;
 }
 
-static int let_go_of_entry(struct pgsink *s, int64_t id, enum part *ret_part, struct err *reterr)
+/* *ret_released: others may have what it held. A row that is new holds nothing. */
+static int let_go_of_entry(struct pgsink *s, int64_t id, enum part *ret_part, bool *ret_released, struct err *reterr)
 {
     struct arena *arena = &s->rowmode->arena;
     struct standing *entry;
@@ -121,6 +128,7 @@ static int let_go_of_entry(struct pgsink *s, int64_t id, enum part *ret_part, st
 
     arena_reset(arena, 0);
     *ret_part = PART_NONE;
+    *ret_released = false;
     if (quarantine_load(s, id, arena, &entry, reterr))
         return -1;
     enum part part = entry ? part_of(entry) : PART_NONE;
@@ -140,7 +148,10 @@ static int let_go_of_entry(struct pgsink *s, int64_t id, enum part *ret_part, st
     *ret_part = part;
     if (entry->category == CATEGORY_AMBIGUOUS_VALUE)
         exchange_add(s->rowmode, entry);
-    return let_go(s, row, reterr);
+    if (let_go(s, row, ret_released, reterr))
+        return -1;
+    *ret_released = *ret_released || row->op == ROW_DELETE || entry->category == CATEGORY_AMBIGUOUS_VALUE;
+    return 0;
 }
 
 static void drop(struct group *group, size_t at)
@@ -152,10 +163,13 @@ static void drop(struct group *group, size_t at)
 static int all_let_go(struct pgsink *s, struct group *group, size_t *ret_at, struct err *reterr)
 {
     exchange_forget(s->rowmode);
+    group->released = 0;
     for (*ret_at = 0; *ret_at < group->count;) {
         enum part part;
-        if (let_go_of_entry(s, group->ids[*ret_at], &part, reterr))
+        bool released;
+        if (let_go_of_entry(s, group->ids[*ret_at], &part, &released, reterr))
             return -1;
+        group->released += released;
         group->follows[*ret_at] = part == PART_FOLLOWS;
         group->resolved[*ret_at] = false;
         if (part == PART_NONE)
@@ -187,7 +201,7 @@ static int write_all(struct pgsink *s, struct group *group, size_t *ret_at, stru
 /* All let go, then all are written. *ret_stuck: the first that let go in vain; group->count where there is none. */
 static int try_group(struct pgsink *s, struct group *group, size_t *ret_stuck, struct err *reterr)
 {
-    if (all_let_go(s, group, ret_stuck, reterr) || write_all(s, group, ret_stuck, reterr))
+    if (all_let_go(s, group, ret_stuck, reterr) || (group->released > 0 && write_all(s, group, ret_stuck, reterr)))
         return -1;
     *ret_stuck = 0;
     while (*ret_stuck < group->count && (group->resolved[*ret_stuck] || group->follows[*ret_stuck]))
@@ -221,6 +235,8 @@ static int try_groups(struct pgsink *s, struct group *group, const struct accoun
             return row_savepoint_end(s, reterr);
         if (undo(s, deltas, reterr))
             return -1;
+        if (!failed && group->released == 0)
+            break;
         if (stuck < group->count)
             drop(group, stuck);
     }
