@@ -225,8 +225,8 @@ int engine_compare_catalog(const struct engine *engine, const struct catalog *no
             continue;
         if (compare_relation(engine, &bound->relations[i], now, reterr) != 0) {
             (void)err_pause(reterr, "schema_mismatch");
-            err_hint(reterr, "put the table back as it was, then `pgrekey resume`; with another mapping the pipeline "
-                             "begins anew (`pgrekey drop`)");
+            err_hint(reterr, "put the table back as it was, then `pgrekey resume`; or stop, mend the mapping, "
+                             "`pgrekey run`, and `pgrekey resume` beside it");
             return -1;
         }
     }
