@@ -285,8 +285,9 @@ class Judge:
         for key in entries:
             if key not in keys:
                 self.finding(side.name, d, key, "stands in quarantine, but its inputs yield no such row")
-        for target, row in side.derived[d.name].items():
-            if target not in targets and not self.may_stay(side, d, row):
+        stray = [t for t, row in side.derived[d.name].items() if t not in targets and not self.may_stay(side, d, row)]
+        if len(stray) > len(side.entries[d.name]) - len(entries):  # deletes that failed: their rows stand
+            for target in stray:
                 self.finding(side.name, d, target, "stands on the target, but its inputs yield no such row")
         self.judge_counter(side, d, {"mapped": len(keys) - len(entries), "quarantined": len(entries), "excluded": 0,
                                      "failed_deletes": len(side.entries[d.name]) - len(entries)}, len(keys))
