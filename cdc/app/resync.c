@@ -18,10 +18,10 @@
 
 #define BEHIND_MAX_S 60  /* further behind, a point would be held for too long */
 #define AGAIN_US 3000000 /* until a slot is asked for again that could not be made */
+#define LOOK_US 1000000
 #define POLL_MS 5
 #define PIECE_ROWS 20000 /* the first piece */
 #define PIECE_ROWS_MIN 1000
-#define PIECE_ROWS_MAX 500000
 #define HOLD_MIN_S 0.5 /* for so long a piece may stop the stream; */
 #define HOLD_MAX_S 5.0 /* longer where points are dear */
 
@@ -39,7 +39,7 @@ struct resync {
 
     struct snapshot_point point;
     uint64_t gate; /* while MAKING: the point lies behind it */
-    int64_t asked_us, next_us;
+    int64_t asked_us, next_us, look_us;
     char note[ERR_TEXT_MAX];
 
     pthread_t thread;
@@ -48,6 +48,11 @@ struct resync {
     int failed;
     struct err err;
 };
+
+static size_t at_most(size_t rows, int64_t most)
+{
+    return most > 0 && rows > (size_t)most ? (size_t)most : rows;
+}
 
 /* --- what is to be done --- */
 
@@ -123,7 +128,7 @@ static int take_record(struct resync *x, struct err *reterr)
             x->done = true;
             return 0;
         }
-        x->piece_rows = PIECE_ROWS;
+        x->piece_rows = at_most(PIECE_ROWS, x->engine->settings->snapshot_range_rows);
         if (find_relation(x, &err) == 0 && x->relation)
             return begin_record(x, x->relation, reterr);
         if (end_record(x, true, err.message, reterr) != 0)
@@ -186,6 +191,7 @@ static int ask_for_point(struct resync *x, struct err *reterr)
         return -1;
     x->made = false;
     x->asked_us = clock_mono_us();
+    x->look_us = x->asked_us + LOOK_US;
     if (pthread_create(&x->thread, NULL, make_point, x) != 0)
         return err_set(reterr, ERR_FATAL, "starting a thread failed");
     x->thread_runs = true;
@@ -217,7 +223,8 @@ static void size_next_piece(struct resync *x, double waited_s, double held_s)
     double wanted_s = waited_s / 4 < HOLD_MIN_S ? HOLD_MIN_S : waited_s / 4 > HOLD_MAX_S ? HOLD_MAX_S : waited_s / 4;
     double factor = wanted_s / (held_s + 0.001);
     double rows = (double)x->piece_rows * (factor > 2 ? 2 : factor < 0.25 ? 0.25 : factor);
-    x->piece_rows = rows < PIECE_ROWS_MIN ? PIECE_ROWS_MIN : rows > PIECE_ROWS_MAX ? PIECE_ROWS_MAX : (size_t)rows;
+    x->piece_rows =
+        at_most(rows < PIECE_ROWS_MIN ? PIECE_ROWS_MIN : (size_t)rows, x->engine->settings->snapshot_range_rows);
 }
 
 static int after_piece(struct resync *x, bool last, const struct err *failure, struct err *reterr)
@@ -273,6 +280,10 @@ static int step(struct resync *x, struct receiver *r, struct err *reterr)
 {
     if (x->state == MAKING && x->made)
         return take_point(x, reterr);
+    if (x->state == MAKING && clock_mono_us() >= x->look_us) { /* where nothing comes, to be able to say why */
+        x->look_us = clock_mono_us() + LOOK_US;
+        return move_gate(x, reterr);
+    }
     if (x->state != IDLE || clock_mono_us() < x->next_us)
         return 0;
     if (take_record(x, reterr) != 0)

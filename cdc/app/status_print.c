@@ -94,6 +94,23 @@ static void print_snapshot(const struct status *status)
            progress_count((double)report->snapshot_rows, text, sizeof(text)));
 }
 
+static void print_resync(const struct status *status)
+{
+    const struct pipeline_report *report = status->report;
+    char done[32], all[32];
+    if (!report || report->resync_count == 0)
+        return;
+    label("resync");
+    printf("%s, %s of about %s rows", report->resync_table,
+           progress_count((double)report->resync_rows, done, sizeof(done)),
+           progress_count((double)report->resync_expected, all, sizeof(all)));
+    if (report->resync_count > 1)
+        printf("; then %zu more", report->resync_count - 1);
+    if (*report->resync_note)
+        printf("; %s", report->resync_note);
+    putchar('\n');
+}
+
 static void print_fast_load(const struct status *status)
 {
     const struct fastload_state *state = status->report ? &status->report->fast_load : NULL;
@@ -245,6 +262,7 @@ void status_print(const struct status *status)
         print_unreachable("target", &status->target_err);
     print_position(status);
     print_snapshot(status);
+    print_resync(status);
     print_fast_load(status);
     print_source(status);
     print_quarantine(status);
@@ -309,6 +327,13 @@ static void put_engine(struct json *json, const struct pipeline_report *report)
     json_double(json, "rows_per_s", report->engine_running ? report->rows_per_s : 0);
     json_lsn(json, "received_lsn", report->received_lsn);
     json_lsn(json, "confirmed_lsn", report->confirmed_lsn);
+    json_close(json, '}');
+    json_open(json, "resync", '{');
+    json_int(json, "waiting", (int64_t)report->resync_count);
+    json_text(json, "table", report->resync_count ? report->resync_table : NULL);
+    json_int(json, "rows", report->resync_rows);
+    json_int(json, "expected", report->resync_expected);
+    json_text(json, "note", *report->resync_note ? report->resync_note : NULL);
     json_close(json, '}');
     json_open(json, "snapshot", '{');
     json_int(json, "parts", report->snapshot_parts);

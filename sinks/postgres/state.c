@@ -139,6 +139,26 @@ static int read_accounts(PGconn *conn, const char *pipeline, struct pipeline_rep
     return 0;
 }
 
+static int read_resync(PGconn *conn, const char *pipeline, struct pipeline_report *report, struct err *reterr)
+{
+    PGresult *result = NULL;
+
+    if (pg_query(conn, SIDE, DOING,
+                 "SELECT count(*) OVER (), source_table, coalesce(result, ''), rows, expected FROM pgrekey.resync "
+                 "WHERE pipeline = $1 AND status IN ('waiting', 'running') ORDER BY id LIMIT 1",
+                 1, &pipeline, &result, reterr))
+        return -1;
+    if (PQntuples(result) == 1) {
+        report->resync_count = (size_t)strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+        take(report->resync_table, sizeof(report->resync_table), result, 1);
+        take(report->resync_note, sizeof(report->resync_note), result, 2);
+        report->resync_rows = strtoll(PQgetvalue(result, 0, 3), NULL, 10);
+        report->resync_expected = strtoll(PQgetvalue(result, 0, 4), NULL, 10);
+    }
+    PQclear(result);
+    return 0;
+}
+
 int pipeline_report_read(PGconn *conn, const char *pipeline, struct pipeline_report **ret_report, struct err *reterr)
 {
     struct pipeline_report *report = mem_zalloc(1, sizeof(*report));
@@ -148,7 +168,7 @@ int pipeline_report_read(PGconn *conn, const char *pipeline, struct pipeline_rep
     if (read_initialised(conn, report, reterr) ||
         (report->initialised &&
          (fastload_read(conn, pipeline, &report->fast_load, reterr) || read_record(conn, pipeline, report, reterr) ||
-          read_accounts(conn, pipeline, report, reterr)))) {
+          read_accounts(conn, pipeline, report, reterr) || read_resync(conn, pipeline, report, reterr)))) {
         pipeline_report_free(report);
         return -1;
     }

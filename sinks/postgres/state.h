@@ -40,6 +40,9 @@ struct pipeline_report {
     uint64_t join_lsn;          /* the last point at which a part was read; 0 where the stream is known to be past it */
     int64_t quarantine_open;    /* without those of removed steps */
     int64_t references_waiting; /* optional ones that are NULL until their parent comes */
+    size_t resync_count;        /* tables that are to be read again, and of the first of them: */
+    char resync_table[2 * ERR_NAME_MAX], resync_note[ERR_TEXT_MAX]; /* what it waits for, or "" */
+    int64_t resync_rows, resync_expected;
     struct fastload_state fast_load;
     size_t account_count;
     struct rule_account *accounts;

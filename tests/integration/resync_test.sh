@@ -37,7 +37,7 @@ rows:
   - {from: place, to: places, key: {country: country, code: code}, columns: {name: name}}
   - {from: word, to: words, key: {word: word}, columns: {meaning: meaning}}
 YAML
-settings_write "batch: {max_rows: 300}" "breaker: {window: 0}" "quarantine: {retries: 0}"
+settings_write "snapshot: {range_rows: 1000}" "batch: {max_rows: 300}" "breaker: {window: 0}" "quarantine: {retries: 0}"
 check "init" pgrekey init
 
 compare() {
@@ -174,7 +174,8 @@ later() { [ "$(target_sql "SELECT count(*) FROM people WHERE name = 'later'")" =
 check "and goes on" wait_for 10 "another later change" later
 equals "nothing newer was overwritten" 4 "$(target_sql "SELECT count(*) FROM people WHERE name = 'held'")"
 equals "nor what is gone brought back" 0 "$(target_sql "SELECT count(*) FROM people WHERE legacy_id = -5")"
-pgrekey status >"$T/status" || true
+status_tells() { pgrekey status | grep -q 'resync .*public.person.*waits for transactions that are open on the source'; }
+check "status says what it waits for" wait_for 10 "status to tell" status_tells
 PGOPTIONS='-c synchronous_commit=local' source_sql "ALTER SYSTEM RESET synchronous_standby_names"
 source_sql "SELECT pg_reload_conf()" >/dev/null
 wait "$HELD" || true
