@@ -117,11 +117,12 @@ const struct step *steps_find(const struct compare *c, const char *name)
     return NULL;
 }
 
-/* Does another step write the table already? */
+/* Does another step write the table already, and goes on to? One that only changed its name is another step. */
 static bool is_shared(const struct compare *c, const struct step *step)
 {
     for (int i = 0; i < PQntuples(c->record); i++)
-        if (!steps_is_state(c, i, "removed") && strcmp(PQgetvalue(c->record, i, RECORD_TARGET), step->target) == 0)
+        if (!steps_is_state(c, i, "removed") && steps_find(c, PQgetvalue(c->record, i, RECORD_NAME)) &&
+            strcmp(PQgetvalue(c->record, i, RECORD_TARGET), step->target) == 0)
             return true;
     return false;
 }

@@ -154,6 +154,10 @@ check "the log tells" grep -q 'event=step_new .*step="extra->extras"' "$T/engine
 equals "then it is like the others" current "$(target_sql "SELECT state FROM pgrekey.mapping_step WHERE step = 'extra->extras'")"
 engine_stop
 
+mapping "$OFFICE" "$VISIT" "${EXTRA/from: extra/name: renamed, from: extra}"
+refuses "a rule with another name is another rule" 'rule renamed joins pipeline pgrekey, but target table public.extras is not empty'
+mapping "$OFFICE" "$VISIT" "$EXTRA"
+
 # --- and is cut off while it does
 
 source_script <<'SQL'
@@ -208,4 +212,22 @@ equals "with all rows" "200 current" "$(target_sql "SELECT (SELECT count(*) FROM
 
 pgrekey drop --yes >/dev/null
 equals "drop leaves nothing" "" "$(steps)"
+
+# --- in the midst of the first snapshot
+
+target_sql "TRUNCATE offices, visits, extras, mores, briefs"
+mapping "$OFFICE" "$MORE" "$EXTRA"
+target_sql "BEGIN; LOCK TABLE mores IN SHARE MODE; SELECT pg_sleep(30)" >"$T/lock.out" 2>&1 &
+locker=$!
+engine_start
+is_planned() { [ "$(target_sql "SELECT count(*) FROM pgrekey.snapshot_part WHERE NOT done AND rules = '{more->mores}'")" -gt 0 ]; }
+wait_for 20 "the plan" is_planned
+engine_kill
+target_sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE%'" >/dev/null
+wait "$locker" || true
+mapping "$OFFICE" "$MORE" "${EXTRA/note: note/note: {const: x\}}"
+refuses "a change while the first snapshot is under way" 'the mapping is not the one that pipeline pgrekey takes its snapshot with'
+mapping "$MORE" "$EXTRA" "$OFFICE"
+check "with the old one it is resumed" pgrekey run --until-caught-up
+same_rows "and has all rows" "SELECT id, note FROM more" "SELECT legacy_id, note FROM mores"
 test_end
