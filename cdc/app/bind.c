@@ -116,7 +116,7 @@ void binding_mark_nonfinite(struct binding *binding)
 {
     const struct map *map = binding->map;
     struct catalog *source = binding->source;
-    for (size_t i = 0; i < source->count; i++) {
+    for (size_t i = 0; source && i < source->count; i++) {
         struct relation *relation = &source->relations[i];
         for (size_t j = 0; j < relation->column_count; j++) {
             struct column *column = &relation->columns[j];
