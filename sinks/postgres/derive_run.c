@@ -325,6 +325,8 @@ static int write_inserts(struct pgsink *s, struct derive_one *one, struct err *r
     for (size_t i = 0; i < one->column_count; i++)
         buf_printf(&sql, ", r.c%zu", i);
     buf_printf(&sql, " FROM pgrekey_r%d AS r WHERE r.act = 'i'", d->index);
+    if (s->derive->many) /* in the order of the key's index */
+        buf_puts(&sql, " ORDER BY r.t0");
     failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
     buf_done(&sql);
     return failed;

@@ -208,9 +208,9 @@ static int note_good(struct pgsink *s, struct derive_one *one, int64_t *ret_coun
         buf_puts(&sql, "NULL");
     buf_printf(&sql,
                " FROM pgrekey_r%d AS r WHERE r.cat IS NULL AND coalesce(r.act, '=') IN ('=', 'u', 'i') AND NOT EXISTS "
-               "(SELECT FROM pgrekey.derived AS y WHERE y.derivation = $1::integer AND y.key = r.kt AND y.good) ON "
-               "CONFLICT (derivation, key) DO UPDATE SET good = true",
-               one->derivation->index);
+               "(SELECT FROM pgrekey.derived AS y WHERE y.derivation = $1::integer AND y.key = r.kt AND y.good)%s "
+               "ON CONFLICT (derivation, key) DO UPDATE SET good = true",
+               one->derivation->index, s->derive->many ? " ORDER BY r.kt" : "");
     failed = derive_sql(s, one, &sql, 1, params, ret_count, reterr);
     buf_done(&sql);
     return failed;
