@@ -31,8 +31,8 @@ def keys_of(count, alias="k"):
 
 
 class Derivation:
-    def __init__(self, name, to):
-        self.name, self.to = name, to
+    def __init__(self, name, to, adopted):
+        self.name, self.to, self.adopted = name, to, adopted
         self.key = []  # (target column, type, entity or None, [columns of keys], reference)
         self.columns = []  # (name, type)
         self.touched, self.query = [], ""  # touched: (table, [columns] or None, SQL)
@@ -97,7 +97,7 @@ class Derivation:
         parts = self.key_names()
         made = []
         for column, _, entity, of, _ in self.key:
-            made.append((column, uuid_sql(entity, ["r." + p for p in of]) if entity else "r." + of[0]))
+            made.append((column, uuid_sql(entity, ["r." + p for p in of], self.adopted.get(entity)) if entity else "r." + of[0]))
         made += [(n, "r.%s::%s" % (n, t)) for n, t in self.columns]
         made += [("key %d" % i, "r." + p) for i, p in enumerate(parts)]
         made.append(("rejected", "coalesce((%s), false)" % self.reject if self.reject else "false"))
@@ -127,7 +127,7 @@ class Maker:
         return [(t, r) for t in self.estate.tables for r in t.refs]
 
     def new(self, stem, keys, types, owner=None):
-        d = Derivation("derive %d" % len(self.made), owner.to if owner else "d%d" % len(self.made))
+        d = Derivation("derive %d" % len(self.made), owner.to if owner else "d%d" % len(self.made), self.estate.adopted)
         d.owner, d.numbered = owner, len(keys)
         if stem:
             d.key = [("id", "uuid", stem, keys, False)]
@@ -236,7 +236,7 @@ class Maker:
         table, refs = self.rng.choice(tables)
         one, two = self.rng.sample(refs, 2)
         columns = one.columns + two.columns
-        d = Derivation("derive %d" % len(self.made), "d%d" % len(self.made))
+        d = Derivation("derive %d" % len(self.made), "d%d" % len(self.made), self.estate.adopted)
         self.made.append(d)
         cut = len(one.columns)
         parts = ["k%d" % i for i in range(len(columns))]

@@ -10,14 +10,19 @@ stand on the target.
 
 import json
 import os
+import uuid
 
 import derive
-from names import NAMESPACE, quoted, uuid_sql
+from names import NAMESPACE, key_text, quoted, uuid_sql
 
 CAPABILITIES = {
     "parking": True,  # parents that go, or come late, under living children; optional and self references filled later
     "mirrors": True,
-    "derive": False,
+    "derive": True,
+    "derived parents": True,  # rows of rules that refer to derived ones
+    "adopt": False,  # rows that the target holds before the engine comes
+    "resync": False,  # tables are read again while all the rest goes on
+    "fast load": True,  # a snapshot without indexes and foreign keys
     "ranges": True,  # a table that a snapshot reads in several ranges
     "truncate": True,
     "unique": True,  # unique values that only the target insists on
@@ -108,6 +113,7 @@ class Rule:
     def __init__(self, name, table, to):
         self.name, self.table, self.to = name, table, to
         self.entity = None
+        self.adopts, self.before = False, {}  # rows that were there before: id -> {column: text}
         self.key, self.values = [], []
         self.when = self.identity = self.shares = None
         self.delete, self.set = "row", {}
@@ -121,7 +127,8 @@ class Rule:
                "    to: %s" % self.to]
         if self.when:
             out.append("    when: %s" % json.dumps(self.when, ensure_ascii=False))
-        out.append("    key: {%s}" % ", ".join("%s: %s" % (v.name, v.yaml) for v in self.key))
+        adopt = ", adopt: [%s]" % ", ".join("legacy%d" % i for i in range(len(self.table.key))) if self.adopts else ""
+        out.append("    key: {%s%s}" % (", ".join("%s: %s" % (v.name, v.yaml) for v in self.key), adopt))
         if self.identity:
             out.append("    identity: %s" % self.identity)
         if self.delete == "set":
@@ -178,6 +185,7 @@ class Estate:
         self.span = rng.choice([25, 40, 60])  # keys are drawn from so many
         self.tables, self.rules = [], []
         self.nonfinite, self.derivations = {}, []
+        self.adopted = {}  # entity -> {key_text: id}
         self.make_tables()
         self.make_rules()
 
@@ -240,7 +248,7 @@ class Estate:
             maker = derive.Maker(self)
             maker.make()
             self.derivations = maker.made
-            for d in self.derivations:
+            for d in self.derivations if CAPABILITIES["derived parents"] else []:
                 self.refer_to(d)
         for table in self.tables:
             # All rules of a table agree, for one that pauses is enough to pause.
@@ -283,10 +291,12 @@ class Estate:
                         for i, c in enumerate(table.key)]
         else:
             rule.entity = "e%d" % index
+            if CAPABILITIES["adopt"] and self.chance(0.4):
+                self.rows_before(rule)
             columns = [c.name for c in table.key]
             of = json.dumps(columns[0] if len(columns) == 1 else columns, ensure_ascii=False)
             rule.key = [Value("id", "uuid", "{uuid: %s, of: %s}" % (rule.entity, of),
-                              uuid_sql(rule.entity, [quoted(c) for c in columns]), notnull=True)]
+                              uuid_sql(rule.entity, [quoted(c) for c in columns], self.adopted.get(rule.entity)), notnull=True)]
         if not rule.identity:
             for i, c in enumerate(table.key):
                 rule.values.append(Value("legacy%d" % i, c.type, json.dumps(c.name, ensure_ascii=False), quoted(c.name),
@@ -300,6 +310,32 @@ class Estate:
         self.treatment(rule, is_parent and not CAPABILITIES["parking"])
         table.rules.append(rule)
         self.rules.append(rule)
+
+    def key_value(self, column):
+        n = self.rng.randint(1, self.span)
+        return ["k%d", "k|%d", "k\\%d", "k %d"][n % 4] % n if column.kind == "key_text" else str(n)
+
+    def rows_before(self, rule):
+        """Rows that the target holds under ids of their own, some of them twice: then the smallest id stays."""
+        rule.adopts = True
+        adopted = self.adopted[rule.entity] = {}
+        for _ in range(self.rng.randint(3, 12)):
+            key = tuple(self.key_value(c) for c in rule.table.key)
+            new = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+            rule.before[new] = {"legacy%d" % i: part for i, part in enumerate(key)}
+            adopted[key_text(key)] = min(new, adopted.get(key_text(key), new))
+
+    PLAIN = {"int": "-1", "bigint": "-1", "smallint": "-1", "text": "old", "varchar(8)": "old", "jsonb": "{}", "boolean": "false",
+             "numeric(12,2)": "-1.00", "date": "2001-02-03", "double precision": "-1", "timestamptz": "2001-02-03 04:05:06+00"}
+
+    def before_sql(self, rule):
+        """What must not be NULL gets a value that no rule would make."""
+        text = ""
+        for id, row in rule.before.items():
+            row.update({v.name: self.PLAIN[v.type] for v in rule.values if v.notnull and not v.ref and v.name not in row})
+            text += "INSERT INTO %s (id, %s) VALUES ('%s', %s);\n" % (
+                rule.to, ", ".join(row), id, ", ".join("'%s'" % value for value in row.values()))
+        return text
 
     def pair_key(self, rule, parents):
         """A junction: keyed by two parents on the target, by an id of its own on the source."""
@@ -321,7 +357,7 @@ class Estate:
         columns = [c.name for c in ref.columns]
         of = json.dumps(columns[0] if len(columns) == 1 else columns, ensure_ascii=False)
         return Value(name, "uuid", "{uuid: %s, of: %s}" % (parent.entity, of),
-                     uuid_sql(parent.entity, [quoted(c) for c in columns]), ref=parent, required=required,
+                     uuid_sql(parent.entity, [quoted(c) for c in columns], self.adopted.get(parent.entity)), ref=parent, required=required,
                      foreign_key=self.rng.choice([None, "", "DEFERRABLE INITIALLY DEFERRED"]))
 
     def reference(self, rule, i, ref, solid):
@@ -337,7 +373,7 @@ class Estate:
         if parent is rule:
             ref.table.rules.remove(rule)
         value.yaml = value.yaml[:-1] + ", required: %s}" % ("true" if required else "false")
-        value.notnull = required and self.chance(0.5)
+        value.notnull = required and not rule.adopts and self.chance(0.5)
         rule.values.append(value)
 
     def refer_to(self, derivation):
@@ -468,6 +504,7 @@ class Estate:
                     lines.append("    FOREIGN KEY (%s) REFERENCES %s %s" % (v.name, v.ref.to, v.foreign_key))
             text += "CREATE TABLE %s (\n%s\n);\n" % (rule.to, ",\n".join(lines))
             text += "".join("CREATE INDEX ON %s (%s);\n" % (rule.to, v.name) for v in rule.values if v.ref and v.indexed)
+        text += "".join(self.before_sql(r) for r in self.rules)
         text += "".join(d.ddl() for d in self.derivations if d.owner)
         return text + "".join(d.foreign_keys() for d in self.derivations)
 

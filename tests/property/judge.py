@@ -237,13 +237,19 @@ class Judge:
         for key, row in side.rows[rule.to].items():
             if any(key in self.expected[r.name].by_target for r in writers) or key in aside:
                 continue
-            if self.is_last_good(side, rule, row):
+            if self.is_last_good(side, rule, row) or self.is_as_before(rule, row):
                 continue
             if side is self.a and rule.delete == "keep":
                 continue
             if side is self.a and rule.delete == "set" and all(row[c] == str(v) for c, v in rule.set.items()):
                 continue
             self.finding(side.name, rule, key, "stands on the target, but the source has no such row")
+
+    @staticmethod
+    def is_as_before(rule, row):
+        """It was there before the engine, and no source row has come for it yet."""
+        before = rule.before.get(row["id"]) if rule.adopts else None
+        return before is not None and all(v.name == "id" or row[v.name] == before.get(v.name) for v in rule.columns())
 
     def is_last_good(self, side, rule, row):
         """Of a row in quarantine, under the key that it had then (its identity's copy tells); or a delete that failed."""

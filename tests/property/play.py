@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+from estate import CAPABILITIES
 from servers import environment
 
 CAUGHT_UP_S = 180  # thousands of rows that fail one by one, on a machine that does other things besides
@@ -35,6 +36,11 @@ class Engine:
         with open(self.log, "a") as log:
             self.process = subprocess.Popen([self.program, "--config", self.config, "run"], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=subprocess.STDOUT, env=own_environment())
+
+    def begin(self, *arguments):
+        with open(self.log, "a") as log:
+            return subprocess.Popen([self.program, "--config", self.config, *arguments], stdin=subprocess.DEVNULL,
+                                    stdout=log, stderr=subprocess.STDOUT, env=own_environment())
 
     def keep_going(self):
         """Starts it again where it ended for a reason that passes."""
@@ -80,7 +86,7 @@ class Run:
         self.estate, self.workload, self.rng = estate, workload, rng
         self.source, self.a, self.b = "s%d" % seed, "a%d" % seed, "b%d" % seed
         self.engine = None
-        self.writers = []
+        self.writers, self.asked = [], []  # processes: psql, and commands to the engine
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -102,13 +108,15 @@ class Run:
         self.seconds = rng.choice([0.6, 1.0, 1.6])
         self.write("load.sql", self.workload.script(rng.choice([40, 80, 140]), self.seconds))
         self.write("held.sql", self.workload.held(rng.uniform(0.1, 0.6)))
-        self.settings = {"snapshot.range_rows": 1000, "batch.max_rows": rng.choice([10, 100, 10000])}
+        self.settings = {"snapshot.range_rows": 1000, "batch.max_rows": rng.choice([10, 100, 10000]),
+                         "snapshot.fast_load": rng.choice(["true", "false"]) if CAPABILITIES["fast load"] else "false"}
         self.kills = self.make_kills()
         self.lead = rng.choice([0, 0, 0.2])  # how long the workload runs before the engine does
         self.write("kills.txt", "lead %.1f\n%s\n" % (self.lead, "\n".join("%.3f %s" % k for k in self.kills)))
 
     def make_kills(self):
         kinds = [("kill", 6), ("cut source", 2), ("cut target", 3), ("restart target", 0.7), ("stop", 1)]
+        kinds += [("resync", 2)] if CAPABILITIES["resync"] else []
         count = self.rng.choices([0, 1, 2, 4], [1, 3, 3, 2])[0]
         at = sorted(self.rng.uniform(0.02, self.seconds + 0.3) for _ in range(count))
         return [(t, self.rng.choices([k for k, _ in kinds], [w for _, w in kinds])[0]) for t in at]
@@ -160,6 +168,8 @@ class Run:
             side, database = ("source", self.source) if kind == "cut source" else ("target", self.a)
             self.servers.sql(side, "postgres", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "
                              "datname = '%s' AND application_name LIKE 'pgrekey%%'" % database)
+        elif kind == "resync":
+            self.asked.append(self.engine.begin("resync", self.rng.choice([t for t in self.estate.tables if t.rules]).name, "--wait", "3min"))
         else:
             self.servers.restart("target", "immediate")
 
@@ -183,6 +193,20 @@ class Run:
                 self.engine.keep_going()
             self.check_script(name)
         self.caught_up()
+        self.answered()
+
+    def answered(self):
+        """What the engine was asked for during the run is done, whoever asked: also where the answer found nobody."""
+        until = time.monotonic() + CAUGHT_UP_S
+        while self.asked and self.servers.sql("target", self.a, "SELECT id FROM pgrekey.resync WHERE done_at IS NULL", strict=False):
+            self.engine.keep_going()
+            if time.monotonic() > until:
+                raise Trouble("a request stays without an answer")
+            time.sleep(0.05)
+        for each in self.asked:
+            code = each.wait()
+            if code not in (0, 2, 3):  # 2: asked before the target knew of a pipeline
+                raise Trouble("resync ended with exit code %d" % code)
 
     def caught_up(self):
         lsn = self.servers.value("source", self.source, "SELECT pg_logical_emit_message(true, 'property', '')")
@@ -212,13 +236,23 @@ class Run:
     def standing(self):
         return self.servers.sql("target", self.a, "SELECT rule, key FROM pgrekey.quarantine WHERE status <> 'resolved' ORDER BY 1, 2")
 
+    def ask(self, *arguments):
+        """A command that the running engine answers. One whose session was cut off, or begins anew, is not there for a moment."""
+        for _ in range(20):
+            code = self.engine.command(*arguments, timeout=330)
+            self.engine.keep_going()
+            if code != 3:
+                break
+            time.sleep(0.2)
+        return code
+
     def retry(self):
         """Everything in quarantine is tried again until that helps nobody any more."""
         before = self.standing()
         for _ in range(6):
             if not before:
                 return
-            code = self.engine.command("quarantine", "retry", "--all", "--wait", "5min", timeout=330)
+            code = self.ask("quarantine", "retry", "--all", "--wait", "5min")
             if code not in (0, 6):
                 raise Trouble("quarantine retry ended with exit code %d (the engine: %s)" % (code, self.engine.state()))
             after = self.standing()
@@ -239,7 +273,7 @@ class Run:
     # --- after
 
     def end(self):
-        for writer in self.writers:
+        for writer in self.writers + self.asked:
             if writer.poll() is None:
                 writer.kill()
                 writer.wait()

@@ -6,9 +6,10 @@ def one_row(rule):
     """Some row of a rule that does not stand in quarantine, under its key or by its place."""
     place = rule.identity or rule.key[0].name
     key = rule.identity or ("legacy0" if any(v.name == "legacy0" for v in rule.values) else rule.key[0].name)
+    before = "".join(" AND id <> '%s'" % each for each in rule.before)  # nobody misses those that have no source row
     return ("ctid = (SELECT ctid FROM %s WHERE NOT EXISTS (SELECT FROM pgrekey.quarantine q WHERE q.status <> 'resolved' "
             "AND q.rule = '%s' AND (q.key::jsonb->>0 = %s.%s::text OR q.key::jsonb->'target'->>0 = %s.%s::text)) ORDER BY ctid LIMIT 1)" % (
-                rule.to, rule.name, rule.to, key, rule.to, place))
+                rule.to, rule.name, rule.to, key, rule.to, place)).replace(" ORDER", before + " ORDER")
 
 
 def spoils(estate):
