@@ -204,9 +204,11 @@ static int take_point(struct resync *x, struct err *reterr)
     pthread_join(x->thread, NULL);
     x->thread_runs = false;
     x->state = READY;
+    char quoted[LOG_QUOTED_MAX], lsn[LSN_TEXT_MAX];
+    log_event(LOG_DEBUG, "resync_point", "table=%s lsn=%s seconds=%.3f", x->record->table,
+              lsn_format(x->point.lsn, lsn), (double)(clock_mono_us() - x->asked_us) / 1e6);
     if (!x->failed)
         return 0;
-    char quoted[LOG_QUOTED_MAX];
     log_event(LOG_WARN, "resync_waits", "table=%s msg=%s", x->record->table,
               log_quote(x->err.message, quoted, sizeof(quoted)));
     snapshot_point_done(&x->point);
