@@ -259,7 +259,8 @@ static int fail(const struct map_test *test, const struct err *err)
 static int run_test(struct map_test *test)
 {
     struct err err = {0};
-    if (bind(test, &err) < 0 || check_words(test, &err) < 0 || read_rows(test, &err) < 0)
+    if (bind(test, &err) < 0 || check_words(test, &err) < 0 || read_rows(test, &err) < 0 ||
+        map_test_adopted(test, &err) < 0)
         return fail(test, &err);
     bool clean = count_outcomes(test);
     if (!test->cli->json)

@@ -28,6 +28,9 @@ struct map_test {
 /* "mapped", "deleted", "excluded", "truncated", "quarantined" */
 const char *map_test_outcome(const struct row *row);
 
+/* map_test_adopted.c: puts adopted ids in place of computed ones, where the target knows some. */
+int map_test_adopted(struct map_test *test, struct err *reterr) MUST_CHECK;
+
 void map_test_print(const struct map_test *test);
 int map_test_print_json(const struct map_test *test);
 

@@ -318,12 +318,30 @@ static int refuse_ambiguous(const struct adopter *adopter, struct err *reterr)
                     adopter->to_schema, adopter->to_table, adopter->entity);
 }
 
+/* Of what was there already each must say the same. */
+static int check_page(struct pgsink *s, const struct adopter *adopter, const char *const *params, int64_t rows,
+                      struct err *reterr)
+{
+    PGresult *result = NULL;
+    int64_t same;
+
+    if (session_query(s, "recording adopted rows",
+                      "SELECT count(*) FROM unnest($3::uuid[], $4::uuid[], $5::text[]) AS k (derived, id, legacy) "
+                      "JOIN pgrekey.adopted a ON a.derived = k.derived AND a.id = k.id "
+                      "WHERE a.pipeline = $1 AND a.entity = $2",
+                      5, params, &result, reterr))
+        return -1;
+    same = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    PQclear(result);
+    return same == rows ? 0 : refuse_ambiguous(adopter, reterr);
+}
+
 static int write_page(struct pgsink *s, const struct adopter *adopter, const PGresult *page, struct err *reterr)
 {
     const char *params[5] = {s->options.pipeline, adopter->entity, NULL, NULL, NULL};
+    const int64_t rows = PQntuples(page);
     struct buf arrays[3];
     PGresult *result = NULL;
-    bool same = true;
     int rc;
 
     for (size_t i = 0; i < 3; i++)
@@ -335,19 +353,13 @@ static int write_page(struct pgsink *s, const struct adopter *adopter, const PGr
     rc = session_query(s, "recording adopted rows",
                        "INSERT INTO pgrekey.adopted (pipeline, entity, derived, id, legacy) "
                        "SELECT $1, $2, * FROM unnest($3::uuid[], $4::uuid[], $5::text[]) ON CONFLICT DO NOTHING",
-                       5, params, NULL, reterr);
-    if (rc == 0)
-        rc = session_query(s, "recording adopted rows",
-                           "SELECT count(*) FROM unnest($3::uuid[], $4::uuid[], $5::text[]) AS k (derived, id, legacy) "
-                           "WHERE NOT EXISTS (SELECT FROM pgrekey.adopted a WHERE a.pipeline = $1 AND a.entity = $2 "
-                           "AND a.derived = k.derived AND a.id = k.id)",
-                           5, params, &result, reterr);
-    if (rc == 0)
-        same = strcmp(PQgetvalue(result, 0, 0), "0") == 0;
+                       5, params, &result, reterr);
+    if (rc == 0 && strtoll(PQcmdTuples(result), NULL, 10) != rows)
+        rc = check_page(s, adopter, params, rows, reterr);
     PQclear(result);
     for (size_t i = 0; i < 3; i++)
         buf_done(&arrays[i]);
-    return rc == 0 && !same ? refuse_ambiguous(adopter, reterr) : rc;
+    return rc;
 }
 
 /* The pairs as they are now, kept by the server for as long as it takes to go through them: each page is a transaction
@@ -364,12 +376,12 @@ static int write_pages(struct pgsink *s, const struct adopter *adopter, struct e
 
         more = rc == 0 && PQntuples(page) > 0;
         if (more)
-            rc = session_begin(s, reterr) || write_page(s, adopter, page, reterr) || session_commit(s, reterr) ? -1 : 0;
+            rc = adopt_begin(s, reterr) || write_page(s, adopter, page, reterr) || session_commit(s, reterr) ? -1 : 0;
         PQclear(page);
         if (rc)
             return -1;
     }
-    return session_run(s, "reading rows to adopt", "CLOSE pgrekey_adopt", reterr);
+    return session_run(s, "reading rows to adopt", "CLOSE pgrekey_adopt; ANALYZE pgrekey.adopted", reterr);
 }
 
 /* What an adoption that was cut off has left: the rows may have changed since. */
@@ -479,7 +491,7 @@ static int refuse_poison(const struct adopter *adopter, struct err *reterr)
         return -1;
     reterr->class = ERR_REFUSED;
     (void)err_wrap(reterr, "adopt of %s", adopter->name);
-    return err_hint(reterr, "look at what it finds: legacy keys, and ids that are UUIDs; `pgrekey check` tells more");
+    return err_hint(reterr, "look at what it finds: legacy keys, and ids that are UUIDs");
 }
 
 int adopt_run(struct pgsink *s, struct err *reterr)

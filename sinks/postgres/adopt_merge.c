@@ -84,8 +84,7 @@ static int refuse_double(const struct merge *m, const char *table, const struct 
                   "adopt of %s: rows of %s.%s have one legacy key, and cannot be made one: %s (SQLSTATE %s%s%s)",
                   adopter->name, adopter->to_schema, adopter->to_table, table, why->sqlstate,
                   *why->constraint ? ", constraint " : "", why->constraint);
-    return err_hint(reterr, "make them one by hand, or set the legacy key of all but one to NULL; `pgrekey check` "
-                            "counts them");
+    return err_hint(reterr, "make them one by hand, or set the legacy key of all but one to NULL");
 }
 
 static int run_step(struct pgsink *s, const struct merge *m, const char *table, const char *sql, int64_t *ret_rows,

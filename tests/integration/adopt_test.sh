@@ -160,6 +160,7 @@ seats|80|10|0|0|0
 tags|63|1|1|1|0" "$(target_sql "SELECT rule, adopted, merged, shared, missing, others FROM pgrekey.adoption ORDER BY rule")"
 check "status tells" bash -c "'$PGREKEY' -c '$T/pgrekey.yaml' status | grep -q 'adopted     4113 rows of 6 tables, 2521 doubles merged, 2 claims left out'"
 check "status tells in JSON" bash -c "'$PGREKEY' -c '$T/pgrekey.yaml' status --json | grep -q '\"adoption\":{\"done\":true,\"adopted\":63,\"merged\":1,\"shared\":1,\"missing\":1,\"others\":0}'"
+check "map test shows the id that a row has" bash -c "'$PGREKEY' -c '$T/pgrekey.yaml' map test --json --table office 2 2>&1 | grep -q '$(target_sql "SELECT id FROM was_offices WHERE legacy_id = 2")'"
 equals "the oldest of doubles stayed" 5 \
     "$(target_sql "SELECT count(*) FROM offices o JOIN was_offices w USING (id) WHERE o.legacy_id IN (20, 40, 60, 80, 100) AND w.first_name IS NOT NULL")"
 equals "children of doubles hang on the oldest; none is lost" "261|261|15" "$(target_sql "
