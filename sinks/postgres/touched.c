@@ -311,19 +311,30 @@ bool derive_reads(const struct pgsink *s, const struct rule *rule)
     return s->derive && s->derive->read[rule->index];
 }
 
-/* What was born in the chunk has no old image. */
+static bool is_looked_at(const struct net_entry *entry, enum moment moment)
+{
+    bool new_here = entry->action == NET_INSERT || entry->action == NET_EXCLUDED || entry->action == NET_NOTHING;
+
+    return entry->locator && !entry->aside && !(moment == MOMENT_OLD && new_here);
+}
+
+/* What was born in the chunk has no old image. A row that goes and comes back has changed even where both images are
+ * alike: what others own of it has gone. */
 static int take_entries(struct pgsink *s, const struct rule *rule, enum moment moment, struct err *reterr)
 {
-    struct locators locators;
+    struct locators changed, anew;
+    int failed;
 
-    locators_begin(s, rule, &locators);
+    locators_begin(s, rule, &changed);
+    locators_begin(s, rule, &anew);
     for (uint32_t e = s->net->rules[rule->index].first; e != NET_NONE; e = s->net->entries[e].next) {
         const struct net_entry *entry = &s->net->entries[e];
-        bool new_here = entry->action == NET_INSERT || entry->action == NET_EXCLUDED || entry->action == NET_NOTHING;
-        if (entry->locator && !entry->aside && !(moment == MOMENT_OLD && new_here))
-            locators_add(&locators, entry->locator);
+        if (is_looked_at(entry, moment))
+            locators_add(entry->action == NET_REPLACE ? &anew : &changed, entry->locator);
     }
-    return locators_take(s, &locators, moment, reterr);
+    failed = locators_take(s, &changed, moment, reterr);
+    anew.count = failed ? 0 : anew.count;
+    return locators_take(s, &anew, MOMENT_ALONE, reterr) || failed ? -1 : 0;
 }
 
 int derive_before(struct pgsink *s, struct err *reterr)
