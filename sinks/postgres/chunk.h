@@ -40,6 +40,7 @@ struct chunk_plan {
     struct parked_note *parked;   /* the same */
     bool *late;  /* by rule: asks for parents that a derivation may yet write; NULL where there is no derivation */
     bool strict; /* a delete may take rows of other tables with it: an update that meets no row is suspect */
+    uint64_t departures; /* park_departures() when it began to be written */
 };
 
 /* Fills s->net and the plan. Asks the target where it must; writes nothing. */

@@ -251,7 +251,8 @@ static int write_deletes(struct pgsink *s, size_t r, enum net_action action, str
 
 /* --- updates --- */
 
-/* Rows of an update that met none: whole ones are new here, partial ones go to row mode, which has them completed. */
+/* Rows of an update that met none: whole ones are new here, partial ones go to row mode, which has them completed. So
+ * do all where rows have left with their parents: this may be one of them, and then an entry stands for it. */
 static int take_unmatched(struct pgsink *s, const struct chunk_plan *plan, uint32_t e, struct group *inserts,
                           struct account *delta, struct err *reterr)
 {
@@ -259,7 +260,7 @@ static int take_unmatched(struct pgsink *s, const struct chunk_plan *plan, uint3
 
     if (plan->strict)
         return err_set(reterr, ERR_POISON, "a deleted row may have taken another with it");
-    if (entry->row->partial) {
+    if (entry->row->partial || park_departures(s) != plan->departures) {
         netchange_set_aside(s->net, e);
         return 0;
     }
@@ -458,11 +459,11 @@ int fastpath_write(struct pgsink *s, struct chunk_plan *plan, struct account *de
 {
     size_t count;
     const struct map_step *steps = map_steps(s->options.map, &count);
-    const uint64_t departures = park_departures(s);
 
+    plan->departures = park_departures(s);
     if (derive_before(s, reterr) || derive_leave_planner(s, reterr) || write_all_deletes(s, false, deltas, reterr))
         return -1;
-    if (park_departures(s) != departures && chunk_plan_again(s, plan, reterr))
+    if (park_departures(s) != plan->departures && chunk_plan_again(s, plan, reterr))
         return -1;
     for (size_t i = 0; i < count; i++)
         if (steps[i].kind == STEP_RULE ? write_rule(s, (size_t)steps[i].index, plan, &deltas[steps[i].index], reterr)
