@@ -154,7 +154,7 @@ enum written write_move(struct pgsink *s, struct work *w, const struct row *row,
 int drop_old(struct pgsink *s, struct work *w, struct err *reterr)
 {
     const struct row row = {.rule = w->rule, .change = w->change, .op = ROW_DELETE};
-    int64_t affected;
+    int64_t affected = 0;
     /* What the refusal of the row itself says must outlive this. */
     struct refusal refusal = w->refusal;
     struct err server = w->server;
@@ -163,7 +163,7 @@ int drop_old(struct pgsink *s, struct work *w, struct err *reterr)
     if (row_savepoint(s, reterr) || park_row_is_needed(s, w->rule, w->old_locator, &needed, reterr))
         return -1;
     if (needed) {
-        w->old_stays = true;
+        w->old_stays = w->existed = true;
         parents_forget(s->parents);
         return 0;
     }
@@ -174,6 +174,8 @@ int drop_old(struct pgsink *s, struct work *w, struct err *reterr)
         w->old_stays = true;
     else
         w->removed += (int)affected;
+    /* For the account: what is written over under the new key says nothing of the old one. */
+    w->existed |= w->old_stays || affected > 0;
     w->refusal = refusal;
     w->server = server;
     parents_forget(s->parents);

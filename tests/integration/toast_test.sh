@@ -119,6 +119,13 @@ step "deletes" <<<"DELETE FROM article WHERE id % 10 = 7"
 equals "delete: keep leaves the row" 1 "$(target_sql "SELECT count(*) FROM digests WHERE id = '$(source_sql "SELECT $(uuid_sql digest 7)")'")"
 equals "delete: set marks the row, and nothing else" "57|t|the application's" \
     "$(target_sql "SELECT legacy_id, gone, mine FROM archive WHERE legacy_id = 57")"
+step "a key becomes that of a row which is kept" <<'SQL'
+INSERT INTO article SELECT i, 'Kept ' || i, big('k' || i), NULL, 1, true FROM generate_series(501, 506) i;
+DELETE FROM article WHERE id IN (501, 503, 505);
+UPDATE article SET id = 501 WHERE id = 502;
+UPDATE article SET id = 503, body = 'new' WHERE id = 504;
+UPDATE article SET id = 505, kind = 2 WHERE id = 506;
+SQL
 step "the same keys come again" <<'SQL'
 INSERT INTO article SELECT i, 'Born again ' || i, big('b' || i), NULL, 1, true FROM unnest('{7,17,47}'::int[]) i;
 INSERT INTO article VALUES (97, 'Born again 97', big('x'), big('y'), 2, false);
