@@ -154,11 +154,11 @@ static int fill(struct pgsink *s, const struct reference *reference, const char 
 
     buf_init(&sql, SQL_MAX);
     buf_printf(&sql,
-               "WITH p AS (DELETE FROM pgrekey.pending_reference WHERE pipeline = $1 AND parent_table = $2"
+               "WITH p AS (DELETE FROM pgrekey.pending_reference AS n WHERE pipeline = $1 AND parent_table = $2"
                " AND parent_id = ANY ($3::text[]) AND rule = $4 AND column_name = $5 AND locator IS NOT NULL"
                " AND ($6::text IS NULL OR key = $6)"
                /* it may have left again since it came */
-               " AND EXISTS (SELECT FROM %s AS w WHERE w.%s = parent_id::%s) RETURNING locator, parent_id)"
+               " AND EXISTS (SELECT FROM %s AS w WHERE w.%s = n.parent_id::%s) RETURNING locator, parent_id)"
                " UPDATE %s AS t SET %s = p.parent_id::%s FROM p",
                place->table, place->column, place->type, target->table, target->columns[reference->column],
                target->types[reference->column]);
