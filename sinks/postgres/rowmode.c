@@ -412,10 +412,31 @@ static int after_refused(struct pgsink *s, struct work *w, const struct row *row
     return 0;
 }
 
+/* What the delete of a row that was never written will take it to have been: a row may stand where it would. */
+static int event_for_delete(struct pgsink *s, const struct work *w, const struct row *row,
+                            enum account_event *ret_event, struct err *reterr)
+{
+    const struct row probe = {.rule = w->rule, .change = w->change};
+    int64_t found = 0;
+    bool gone = false;
+
+    *ret_event = EVENT_APPLIED;
+    if (!w->target->may_exclude)
+        return 0;
+    if (gone_find(s, w->rule, w->key, &gone, reterr) ||
+        (!gone && target_execute(s, w->target, TARGET_EXISTS, &probe, row->locator, &found, reterr)))
+        return -1;
+    if (gone || found == 0)
+        *ret_event = EVENT_NOT_WANTED;
+    return 0;
+}
+
 /* The source row is gone already. A changed key still ends the old one; what the new one, or a row that was born,
  * counts for is what its delete, which is on the way, will take it to have been. */
-static int after_skipped(struct pgsink *s, struct work *w, struct err *reterr)
+static int after_skipped(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
 {
+    enum account_event event;
+
     if (!w->old_key && (!w->born || w->entry))
         return 0;
     if (w->old_key && w->old_locator && drop_old(s, w, reterr))
@@ -424,7 +445,9 @@ static int after_skipped(struct pgsink *s, struct work *w, struct err *reterr)
         return -1;
     if (!w->target->may_exclude && gone_remove(s, w->rule, w->key, reterr))
         return -1;
-    settle(s, w, w->target->may_exclude ? EVENT_NOT_WANTED : EVENT_APPLIED);
+    if (event_for_delete(s, w, row, &event, reterr))
+        return -1;
+    settle(s, w, event);
     return 0;
 }
 
@@ -453,7 +476,7 @@ static int work_through(struct pgsink *s, struct work *w, const struct row *row,
     switch (written) {
     case WRITE_DONE: return after_done(s, w, row, reterr);
     case WRITE_REFUSED: return w->again ? after_refused_again(s, w, row, reterr) : after_refused(s, w, row, reterr);
-    case WRITE_SKIPPED: return w->again ? 0 : after_skipped(s, w, reterr);
+    case WRITE_SKIPPED: return w->again ? 0 : after_skipped(s, w, row, reterr);
     case WRITE_NEEDS_ROW:
     case WRITE_FAILED: break;
     }
