@@ -5,7 +5,6 @@
 #include "sinks/postgres/apply.h"
 #include "sinks/postgres/derive_work.h"
 #include "sinks/postgres/park.h"
-#include "sinks/postgres/refusal.h"
 
 /* Keys that the attempt added to others are undone with it; the bounds that say how many stay, as upper ones. */
 static int attempt(struct pgsink *s, struct derive_one *one, const struct derive_range *range, struct err *ret_said,
@@ -21,7 +20,7 @@ static int attempt(struct pgsink *s, struct derive_one *one, const struct derive
         *ret_done = true;
         return session_run(s, "releasing a savepoint", "RELEASE SAVEPOINT pgrekey_derive", reterr);
     }
-    if (PQstatus(s->conn) != CONNECTION_OK || refusal_category(ret_said, false) == CATEGORY_NONE) {
+    if (session_refusal(s, ret_said, false) == CATEGORY_NONE) {
         if (reterr)
             *reterr = *ret_said;
         return -1;
@@ -41,7 +40,7 @@ static int try_plainly(struct pgsink *s, struct derive_one *one, const struct de
 
     if (derive_merge(s, one, range, &said) == 0)
         return 0;
-    if (PQstatus(s->conn) == CONNECTION_OK && refusal_category(&said, false) != CATEGORY_NONE)
+    if (session_refusal(s, &said, false) != CATEGORY_NONE)
         said.class = ERR_POISON;
     if (reterr)
         *reterr = said;

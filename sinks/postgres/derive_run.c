@@ -386,7 +386,7 @@ int derive_merge(struct pgsink *s, struct derive_one *one, const struct derive_r
 {
     struct account account = {0};
 
-    if (merge(s, one, range, &account, reterr))
+    if (merge(s, one, range, &account, reterr) || derive_show(s, one, reterr))
         return -1;
     derive_add(&one->step, &account);
     return 0;

@@ -171,6 +171,10 @@ int derive_settle_failed(struct pgsink *s, struct derive_one *one, int64_t n, co
 int derive_settle_held(struct pgsink *s, struct derive_one *one, const char *key, const struct err *why,
                        struct err *reterr) MUST_CHECK;
 
+/* --- rehearsal.c --- */
+/* In a rehearsal: keeps what pgrekey_r says now. */
+int derive_show(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
+
 /* --- derive.c --- */
 void derive_add(struct account *sum, const struct account *more);
 

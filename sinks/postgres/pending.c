@@ -6,7 +6,6 @@
 
 #include "sinks/postgres/derive.h"
 #include "sinks/postgres/park.h"
-#include "sinks/postgres/refusal.h"
 #include "sinks/postgres/rowwork.h"
 
 #define SQL_MAX ((size_t)1 << 20)
@@ -180,7 +179,7 @@ static int try_fill(struct pgsink *s, const struct reference *reference, const c
         return -1;
     if (fill(s, reference, ids, key, &said) == 0)
         return session_run(s, "releasing a savepoint", "RELEASE SAVEPOINT pgrekey_fill", reterr);
-    if (PQstatus(s->conn) != CONNECTION_OK || refusal_category(&said, false) == CATEGORY_NONE) {
+    if (session_refusal(s, &said, false) == CATEGORY_NONE) {
         *reterr = said;
         return -1;
     }

@@ -209,7 +209,7 @@ static struct pgsink *new_sink(const struct pgsink_options *options)
     return s;
 }
 
-static int open_session(const struct pgsink_options *options, struct pgsink **ret_s, struct err *reterr)
+int session_open(const struct pgsink_options *options, struct pgsink **ret_s, struct err *reterr)
 {
     struct pgsink *s = new_sink(options);
 
@@ -247,7 +247,7 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
 {
     struct pgsink *s;
 
-    if (open_session(options, &s, reterr))
+    if (session_open(options, &s, reterr))
         return -1;
     if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) ||
         (s->state != PIPELINE_NEW && steps_check(s, reterr)) || namespace_record(s, reterr) ||
@@ -265,7 +265,7 @@ int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_s
 {
     struct pgsink *s;
 
-    if (open_session(options, &s, reterr))
+    if (session_open(options, &s, reterr))
         return -1;
     s->loader = true;
     derive_close(s); /* a snapshot derives level by level, when the level's rows are there */

@@ -47,7 +47,7 @@ int row_savepoint_end(struct pgsink *s, struct err *reterr)
 /* What the target said: the row's fault, or everybody's. */
 static enum written judge(struct pgsink *s, struct work *w, bool deleting, const struct err *said, struct err *reterr)
 {
-    enum category category = PQstatus(s->conn) == CONNECTION_OK ? refusal_category(said, deleting) : CATEGORY_NONE;
+    enum category category = session_refusal(s, said, deleting);
 
     if (category == CATEGORY_NONE) {
         *reterr = *said;

@@ -1,12 +1,17 @@
 #include "sinks/postgres/session.h"
 
+#include <string.h>
+
 #include "sinks/postgres/adopted.h"
 #include "sinks/postgres/derive.h"
 #include "sinks/postgres/fence.h"
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/park.h"
 #include "sinks/postgres/rowmode.h"
+#include "sinks/postgres/refusal.h"
 #include "sinks/postgres/stage.h"
+
+#define LOCK_NOT_AVAILABLE "55P03"
 
 /* No SQL begins so, and no literal of an array. */
 static const char CUT_OFF[] = "\001cut off";
@@ -92,6 +97,13 @@ int session_commit(struct pgsink *s, struct err *reterr)
         return -1;
     session_ended(s, true);
     return 0;
+}
+
+enum category session_refusal(const struct pgsink *s, const struct err *said, bool deleting)
+{
+    if (PQstatus(s->conn) != CONNECTION_OK || (s->rehearsal && strcmp(said->sqlstate, LOCK_NOT_AVAILABLE) == 0))
+        return CATEGORY_NONE;
+    return refusal_category(said, deleting);
 }
 
 void session_rollback(struct pgsink *s)

@@ -60,7 +60,8 @@ struct pgsink {
     bool waking;             /* the chunk at hand is of woken rows; park.h */
     bool snapshot;           /* the batch at hand is a snapshot's: every row is new */
     struct pgsink_fast_load fast_load;
-    uint64_t lsn; /* the position as committed: what the compare-and-set compares with */
+    bool rehearsal; /* nothing of it will stand; rehearsal.h */
+    uint64_t lsn;   /* the position as committed: what the compare-and-set compares with */
     enum pipeline_state state;
     char fingerprint[FINGERPRINT_TEXT_MAX]; /* of the mapping on record */
 
@@ -93,6 +94,9 @@ static inline struct rule_state *rule_state_of(struct pgsink *s, const struct ru
     return &s->rules[rule->index];
 }
 
+/* A session without the pipeline's lock; its record has not been looked at. The sink's close() ends it. */
+int session_open(const struct pgsink_options *options, struct pgsink **ret_s, struct err *reterr) MUST_CHECK;
+
 /* A statement without parameters whose outcome is only success: SAVEPOINT and friends. */
 int session_run(struct pgsink *s, const char *doing, const char *sql, struct err *reterr) MUST_CHECK;
 /* As pg_query; *ret_result may be NULL where nobody wants it. ERR_FATAL, with nothing sent, where the SQL or a
@@ -106,6 +110,10 @@ int session_commit(struct pgsink *s, struct err *reterr) MUST_CHECK;
 void session_rollback(struct pgsink *s);
 /* The same where COMMIT or ROLLBACK has been sent otherwise. */
 void session_ended(struct pgsink *s, bool committed);
+
+/* As refusal_category(), and CATEGORY_NONE too where the connection is lost, or where a rehearsal met a row that
+ * somebody else holds: it ends there rather than wait for one row after another. */
+enum category session_refusal(const struct pgsink *s, const struct err *said, bool deleting);
 
 /* A buffer's text as SQL or as a parameter. What was cut off at the buffer's limit might be valid, and do what nobody
  * wants: a DELETE without its WHERE. In its place comes a text that no server takes, and session_query does not send.
