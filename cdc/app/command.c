@@ -168,8 +168,11 @@ static const struct command commands[] = {
      .detail =
          "A dry run: reads some rows of each mapped table of the source (spread over it, the same ones each time), or "
          "those with the given keys, or the first changes that wait in the slot, puts them through the rules, and "
-         "prints the target rows, and the rows that would be quarantined with category, column and reason. Writes "
-         "nothing. A key of several columns is a JSON array, as `pgrekey quarantine list` prints it. With --quiet only "
+         "prints the target rows, and the rows that would be quarantined with category, column and reason. Where the "
+         "mapping has derivations and the target the engine's schema, these are run over the same rows in a "
+         "transaction that is rolled back, and what each would write, reject or fail at is printed too. Nothing stays "
+         "written; target rows that are tried are locked meanwhile. A key of several columns is a JSON array, as "
+         "`pgrekey quarantine list` prints it. With --quiet only "
          "rows that would be quarantined are printed. Beside `quarantine show` the only command that prints values: "
          "mind who reads along.",
      .exits = "0 no row would be quarantined; 6 some would",

@@ -1,5 +1,5 @@
 /* `pgrekey map test`: a dry run. Rows of the source, a sample or what waits in the slot, go through the rules, and what
- * comes out is shown, values and all. Nothing is written, nothing is consumed.
+ * comes out is shown, values and all; so is what derivations make of it. Nothing stays written, nothing is consumed.
  */
 #include "cdc/app/map_test.h"
 
@@ -13,6 +13,7 @@
 
 #define LIMIT_DEFAULT 10
 #define LIMIT_MAX 10000
+#define CHAIN_MAX 8 /* derivations behind one another that --rule goes back through */
 
 /* --- the mapping and both sides --- */
 
@@ -43,11 +44,37 @@ static int bind(struct map_test *test, struct err *reterr)
     return lookups_read_source(test->engine.binding.lookups, test->source, engine_never, &test->engine, reterr);
 }
 
+static bool leads_to(const struct map *map, const struct rule *rule, const struct derivation *derivation, int depth);
+
+/* Does the rule, or a derivation that it leads to, write this table? */
+static bool writes(const struct map *map, const struct rule *rule, const struct derivation_input *input, int depth)
+{
+    if (strcmp(rule->to_table, input->table) == 0 && strcmp(rule->to_schema, input->schema) == 0)
+        return true;
+    for (size_t i = 0; i < map_derivation_count(map); i++) {
+        const struct derivation *by = map_derivation(map, i);
+        if (strcmp(by->to_table, input->table) == 0 && strcmp(by->to_schema, input->schema) == 0 &&
+            leads_to(map, rule, by, depth + 1))
+            return true;
+    }
+    return false;
+}
+
+/* Through others too. One that owns columns of the table it reads leads to itself. */
+static bool leads_to(const struct map *map, const struct rule *rule, const struct derivation *derivation, int depth)
+{
+    for (size_t i = 0; depth < CHAIN_MAX && i < derivation->input_count; i++)
+        if (writes(map, rule, &derivation->inputs[i], depth))
+            return true;
+    return false;
+}
+
 static bool is_wanted(const struct map_test *test, const struct rule *rule)
 {
     const char *name = test->cli->line->values[OPT_RULE], *table = test->cli->line->values[OPT_TABLE];
     size_t schema_len = strlen(rule->from_schema);
-    if (name && strcmp(rule->name, name) != 0)
+    if (test->derivation ? !leads_to(test->mapping.map, rule, test->derivation, 0)
+                         : name && strcmp(rule->name, name) != 0)
         return false;
     return !table || strcmp(rule->from_table, table) == 0 ||
            (strncmp(table, rule->from_schema, schema_len) == 0 && table[schema_len] == '.' &&
@@ -65,19 +92,25 @@ static bool is_wanted_table(const struct map_test *test, const struct relation *
 }
 
 /* A word that means nothing is answered, not passed over. */
-static int check_words(const struct map_test *test, struct err *reterr)
+static int check_words(struct map_test *test, struct err *reterr)
 {
     const char *rule = test->cli->line->values[OPT_RULE], *table = test->cli->line->values[OPT_TABLE];
     const struct map *map = test->mapping.map;
     struct suggest suggest = {.word = rule ? rule : table};
     bool wanted = !rule && !table;
+    for (size_t i = 0; rule && i < map_derivation_count(map); i++) {
+        if (strcmp(map_derivation(map, i)->name, rule) == 0)
+            test->derivation = map_derivation(map, i);
+        suggest_offer(&suggest, map_derivation(map, i)->name);
+    }
     for (size_t i = 0; i < map_rule_count(map) && !wanted; i++) {
         wanted = is_wanted(test, map_rule(map, i));
         suggest_offer(&suggest, rule ? map_rule(map, i)->name : map_rule(map, i)->from_table);
     }
     if (wanted)
         return 0;
-    (void)err_set(reterr, ERR_CONFIG, rule ? "no rule is called %.100s%s" : "no rule reads the table %.100s%s",
+    (void)err_set(reterr, ERR_CONFIG,
+                  rule ? "no rule or derivation is called %.100s%s" : "no rule reads the table %.100s%s",
                   rule ? rule : table, rule && table ? ", or not one that reads this table" : "");
     return suggest.nearest ? err_hint(reterr, "did you mean %s?", suggest.nearest) : -1;
 }
@@ -260,9 +293,9 @@ static int run_test(struct map_test *test)
 {
     struct err err = {0};
     if (bind(test, &err) < 0 || check_words(test, &err) < 0 || read_rows(test, &err) < 0 ||
-        map_test_adopted(test, &err) < 0)
+        map_test_derive(test, &err) < 0 || map_test_adopted(test, &err) < 0)
         return fail(test, &err);
-    bool clean = count_outcomes(test);
+    bool clean = count_outcomes(test) && map_test_derived_clean(test);
     if (!test->cli->json)
         map_test_print(test);
     else if (map_test_print_json(test) < 0)

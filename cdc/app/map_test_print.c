@@ -35,7 +35,7 @@ static const char *key_text(const struct row *row, struct buf *buf)
 /* --- the screen --- */
 
 /* A row's text is not ours: nothing in it may move a terminal's cursor. */
-static void print_text(const char *text, size_t len)
+void map_test_print_text(const char *text, size_t len)
 {
     size_t shown = len <= VALUE_SHOWN_BYTES ? len : VALUE_SHOWN_BYTES;
     while (shown < len && ((unsigned char)text[shown] & 0xC0) == 0x80)
@@ -51,7 +51,6 @@ static void print_text(const char *text, size_t len)
     }
     if (shown < len)
         printf("... (%zu bytes)", len);
-    putchar('\n');
 }
 
 static int name_width(const struct rule *rule)
@@ -64,14 +63,15 @@ static int name_width(const struct rule *rule)
     return widest;
 }
 
-static void print_value(const char *name, int width, const struct value *value)
+void map_test_print_value(const char *name, int width, const struct value *value)
 {
     printf("    %s%-*s%s  ", term_colour(stdout, TERM_DIM), width, name, term_colour(stdout, TERM_PLAIN));
     if (value->state == VALUE_TEXT)
-        print_text(value->text, value->len);
+        map_test_print_text(value->text, value->len);
     else
-        printf("%s%s%s\n", term_colour(stdout, TERM_DIM), value->state == VALUE_NULL ? "NULL" : "(unchanged)",
+        printf("%s%s%s", term_colour(stdout, TERM_DIM), value->state == VALUE_NULL ? "NULL" : "(unchanged)",
                term_colour(stdout, TERM_PLAIN));
+    putchar('\n');
 }
 
 static void print_values(const struct row *row)
@@ -79,9 +79,9 @@ static void print_values(const struct row *row)
     const struct rule *rule = row->rule;
     int width = name_width(rule);
     for (size_t i = 0; row->values && i < rule->column_count; i++)
-        print_value(rule->columns[i].name, width, &row->values[i]);
+        map_test_print_value(rule->columns[i].name, width, &row->values[i]);
     for (size_t i = 0; !row->values && row->locator && row->op != ROW_REJECT && i < rule->locator_count; i++)
-        print_value(rule->columns[rule->locator[i]].name, width, &row->locator[i]);
+        map_test_print_value(rule->columns[rule->locator[i]].name, width, &row->locator[i]);
 }
 
 static void print_row(const struct row *row, struct buf *key)
@@ -133,6 +133,7 @@ void map_test_print(const struct map_test *test)
         if (!test->cli->quiet || test->batch.rows[i]->op == ROW_REJECT)
             print_row(test->batch.rows[i], &key);
     buf_done(&key);
+    map_test_print_derived(test);
     if (test->cli->quiet)
         return;
     if (test->batch.row_count == 0)
@@ -140,8 +141,9 @@ void map_test_print(const struct map_test *test)
     else
         putchar('\n');
     print_tallies(test);
+    map_test_print_derived_sum(test);
     if (!test->target)
-        printf("\nwithout the target: whether values fit its columns was not looked at\n");
+        printf("\nwithout the target: whether values fit its columns was not looked at, and nothing was derived\n");
 }
 
 /* --- JSON --- */
@@ -212,6 +214,7 @@ int map_test_print_json(const struct map_test *test)
         put_row(&json, test->batch.rows[i], &key, &arena);
     json_close(&json, ']');
     put_tallies(&json, test);
+    map_test_put_derived(&json, test, &arena);
     json_close(&json, '}');
     arena_done(&arena);
     buf_done(&key);
