@@ -199,7 +199,8 @@ static int note_gone(struct pgsink *s, size_t r, const struct group *group, stru
     return rc;
 }
 
-/* What was there before the chunk counted as mapped where the row was on the target, else as excluded by rule. */
+/* What was there before the chunk counted as mapped where the row was on the target, else as excluded by rule. So does
+ * a row that returns until it is inserted: it may go aside for a parent before that, and row mode finds it gone. */
 static void count_deletes(const struct target *target, enum net_action action, bool counted, int64_t count,
                           int64_t affected, struct account *delta)
 {
@@ -210,7 +211,7 @@ static void count_deletes(const struct target *target, enum net_action action, b
 
     delta->mapped -= mapped;
     delta->excluded -= count - mapped;
-    if (action == NET_EXCLUDE)
+    if (action == NET_EXCLUDE || (action == NET_REPLACE && target->may_exclude))
         delta->excluded += count;
     else if (action == NET_REPLACE)
         delta->mapped += count;
@@ -406,6 +407,7 @@ static int write_inserts(struct pgsink *s, size_t r, struct group *group, struct
 static int write_rows(struct pgsink *s, size_t r, const struct chunk_plan *plan, struct account *delta,
                       struct err *reterr)
 {
+    const bool may_exclude = s->rules[r].target.may_exclude;
     struct group inserts = group_new(s, r);
 
     if (write_updates(s, r, plan, &inserts, delta, reterr))
@@ -415,7 +417,8 @@ static int write_rows(struct pgsink *s, size_t r, const struct chunk_plan *plan,
         if (!net_inserts(entry))
             continue;
         inserts.entries[inserts.count++] = e;
-        delta->mapped += entry->action == NET_INSERT;
+        delta->mapped += entry->action == NET_INSERT || may_exclude;
+        delta->excluded -= entry->action == NET_REPLACE && may_exclude;
     }
     return write_inserts(s, r, &inserts, reterr);
 }
