@@ -723,6 +723,25 @@ static void a_changed_key_that_fails_is_kept_under_the_new_one(void **state)
     assert_account(w, "orders", "1|0|0|0");
 }
 
+static void a_changed_key_takes_the_place_of_a_row_that_could_not_go(void **state)
+{
+    struct world *w = *state;
+    office_and_user(w);
+    world_insert(w, "orders", "1, 1, 1, 'paid', NULL");
+    world_insert(w, "orders", "2, 1, 2, 'paid', NULL");
+    world_apply(w);
+    world_run(w, "CREATE TABLE app.theirs AS SELECT id AS order_id FROM app.orders WHERE legacy_id = 2;"
+                 "ALTER TABLE app.theirs ADD FOREIGN KEY (order_id) REFERENCES app.orders");
+    world_delete(w, "orders", "id = 2");
+    world_apply(w);
+    assert_account(w, "orders", "1|0|0|1");
+    world_update(w, "orders", "id = 1", "id = 2", NULL);
+    world_apply(w);
+    assert_world(w, "SELECT legacy_id, total FROM app.orders", "2|1");
+    assert_world(w, OPEN_ENTRIES, "");
+    assert_account(w, "orders", "1|0|0|0");
+}
+
 /* --- conditions, and deletes that leave the row --- */
 
 static void a_row_begins_and_stops_to_match(void **state)
@@ -1150,6 +1169,7 @@ int main(int argc, char **argv)
         promise(a_changed_key_with_children),
         promise(keys_swap_and_return),
         promise(a_changed_key_that_fails_is_kept_under_the_new_one),
+        promise(a_changed_key_takes_the_place_of_a_row_that_could_not_go),
         promise(a_row_begins_and_stops_to_match),
         promise(a_pair_that_returns_reopens_its_row),
         promise(a_pair_moves_to_another_one),
