@@ -52,7 +52,7 @@ state_of() {
             cluster_psql "$T/target" "$1" -c "SELECT '$table', to_jsonb(t) - 'badge' FROM $table t WHERE '$table' <> 'loan_events' OR NOT EXISTS
                 (SELECT FROM pgrekey.quarantine WHERE rule = 'loan events' AND status = 'pending' AND key = format('[\"%s\"]', to_jsonb(t) ->> 'legacy_id'))"
         done
-        cluster_psql "$T/target" "$1" -c "SELECT 'counter', rule, mapped + excluded, quarantined FROM pgrekey.counter" \
+        cluster_psql "$T/target" "$1" -c "SELECT 'counter', rule, mapped, quarantined, excluded FROM pgrekey.counter" \
             -c "SELECT 'aside', rule, key, category FROM pgrekey.quarantine WHERE status NOT IN ('resolved', 'discarded')"
     } | LC_ALL=C sort >"$2"
 }
@@ -95,6 +95,7 @@ kill_loop "$PGREKEY_KILLS" 300 1200
 load_wait
 caught_up 180
 judge "and the stream with kills"
+tallies "and so are they after kills"
 pgrekey quarantine retry >"$T/retry.log" 2>&1 || true
 judge "retrying everything changes nothing"
 equals "nobody stands aside but orphans and what is rejected" "" \
