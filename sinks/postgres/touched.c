@@ -75,25 +75,39 @@ static int images_ready(struct pgsink *s, struct derive_one *one, struct derive_
 {
     char name[48];
     struct buf sql;
-    int failed = 0;
+    int failed;
 
+    if (input->made)
+        return 0;
     images_name(one, input, name, sizeof(name));
     buf_init(&sql, DERIVE_SQL_MAX);
-    if (!input->made) {
-        buf_printf(&sql, "CREATE TEMP TABLE IF NOT EXISTS %s AS SELECT * FROM %s WITH NO DATA", name, input->table);
-        failed = derive_run_sql(s, one, &sql, reterr);
-        input->made = !failed;
-    }
-    if (!failed && input->images > DERIVE_KEPT_MAX) {
-        buf_printf(&sql, "TRUNCATE %s", name);
-        failed = derive_run_sql(s, one, &sql, reterr);
-        input->images = 0;
-    }
+    buf_printf(&sql, "CREATE TEMP TABLE IF NOT EXISTS %s AS SELECT * FROM %s WITH NO DATA", name, input->table);
+    failed = derive_run_sql(s, one, &sql, reterr);
     buf_done(&sql);
+    input->made = !failed;
     return failed;
 }
 
-/* Keeps the images that stand now; what an earlier chunk left is gone. */
+/* Once they have been compared; before that none may go, however many there are. */
+static int drop_images(struct pgsink *s, struct derive_one *one, struct derive_input *input, const char *name,
+                       struct err *reterr)
+{
+    bool truncate = input->images > DERIVE_KEPT_MAX;
+    struct buf sql;
+    int failed;
+
+    if (input->images == 0)
+        return 0;
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql, "%s %s", truncate ? "TRUNCATE" : "DELETE FROM", name);
+    failed = truncate ? derive_run_sql(s, one, &sql, reterr) : derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    buf_done(&sql);
+    if (truncate && !failed)
+        input->images = 0;
+    return failed;
+}
+
+/* Keeps the images that stand now, beside those of other rows of the chunk. */
 static int keep_images(struct pgsink *s, struct derive_one *one, struct derive_input *input, const char *condition,
                        int param_count, const char *const *params, struct err *reterr)
 {
@@ -113,12 +127,12 @@ static int keep_images(struct pgsink *s, struct derive_one *one, struct derive_i
     return failed;
 }
 
-/* Both images of rows that differ in some column that matters. */
-static int compare_images(struct pgsink *s, struct derive_one *one, struct derive_input *input, const char *condition,
-                          int param_count, const char *const *params, struct err *reterr)
+/* Both images of rows that differ in some column that matters. `last`: no more of the rows are still to be written. */
+static int compare_images(struct pgsink *s, struct derive_one *one, struct derive_input *input, bool last,
+                          const char *condition, int param_count, const char *const *params, struct err *reterr)
 {
     char name[48];
-    struct buf touched, sql;
+    struct buf touched;
     int failed;
 
     if (images_ready(s, one, input, reterr))
@@ -137,13 +151,7 @@ static int compare_images(struct pgsink *s, struct derive_one *one, struct deriv
     buf_puts(&touched, ")");
     failed = add_keys(s, one, input, session_text(&touched), param_count, params, reterr);
     buf_done(&touched);
-    if (failed || input->images == 0)
-        return failed;
-    buf_init(&sql, DERIVE_SQL_MAX);
-    buf_printf(&sql, "DELETE FROM %s", name);
-    failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
-    buf_done(&sql);
-    return failed;
+    return failed || (last && drop_images(s, one, input, name, reterr)) ? -1 : 0;
 }
 
 /* --- all inputs on a table --- */
@@ -151,6 +159,7 @@ static int compare_images(struct pgsink *s, struct derive_one *one, struct deriv
 enum moment {
     MOMENT_ALONE, /* images are taken as they are, whatever `columns:` says */
     MOMENT_OLD,
+    MOMENT_BETWEEN, /* a new one, but rows of another rule on the table have their old one */
     MOMENT_NEW,
 };
 
@@ -162,8 +171,8 @@ static int take_input(struct pgsink *s, struct derive_one *one, struct derive_in
 
     if (input->filtered && moment == MOMENT_OLD)
         return keep_images(s, one, input, condition, param_count, params, reterr);
-    if (input->filtered && moment == MOMENT_NEW)
-        return compare_images(s, one, input, condition, param_count, params, reterr);
+    if (input->filtered && moment != MOMENT_ALONE)
+        return compare_images(s, one, input, moment == MOMENT_NEW, condition, param_count, params, reterr);
     buf_init(&touched, DERIVE_SQL_MAX);
     buf_printf(&touched, "SELECT t.* FROM %s AS t WHERE %s", input->table, condition);
     failed = add_keys(s, one, input, session_text(&touched), param_count, params, reterr);
@@ -297,7 +306,7 @@ static int locators_take(struct pgsink *s, struct locators *locators, enum momen
     for (size_t c = 0; c < rule->locator_count; c++)
         locators->params[c] = session_end_array(&locators->arrays[c]);
     put_condition(s, rule, &condition);
-    if (locators->count)
+    if (locators->count || moment == MOMENT_NEW) /* old images are compared, whoever has been set aside since */
         failed = take(s, rule->to_schema, rule->to_table, NULL, moment, session_text(&condition),
                       (int)rule->locator_count, locators->params, reterr);
     for (size_t c = 0; c < rule->locator_count; c++)
@@ -348,11 +357,29 @@ int derive_before(struct pgsink *s, struct err *reterr)
     return 0;
 }
 
+/* Are rows of the table still to be written, by another rule of the chunk? */
+static bool more_to_come(const struct pgsink *s, const struct rule *rule)
+{
+    bool behind = false;
+
+    for (size_t i = 0; i < s->derive->step_count; i++) {
+        const struct map_step *step = &s->derive->steps[i];
+        if (step->kind != STEP_RULE)
+            continue;
+        const struct rule *other = s->rules[step->index].target.rule;
+        if (behind && s->net->rules[other->index].entry_count && strcmp(other->to_table, rule->to_table) == 0 &&
+            strcmp(other->to_schema, rule->to_schema) == 0)
+            return true;
+        behind |= other == rule;
+    }
+    return false;
+}
+
 int derive_after(struct pgsink *s, const struct rule *rule, struct err *reterr)
 {
     if (!derive_reads(s, rule) || s->net->rules[rule->index].entry_count == 0)
         return 0;
-    return take_entries(s, rule, MOMENT_NEW, reterr);
+    return take_entries(s, rule, more_to_come(s, rule) ? MOMENT_BETWEEN : MOMENT_NEW, reterr);
 }
 
 int derive_touch_rows(struct pgsink *s, const struct row *const *rows, size_t count, struct err *reterr)

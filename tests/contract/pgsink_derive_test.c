@@ -29,6 +29,7 @@ static const char schemas[] =
     "CREATE TABLE app.people_offices (person_id uuid REFERENCES app.people, office_id uuid REFERENCES app.offices,"
     " legacy_id integer, open boolean NOT NULL, PRIMARY KEY (person_id, office_id));"
     "CREATE TABLE app.office_stats (office_id uuid PRIMARY KEY REFERENCES app.offices, people integer NOT NULL);"
+    "CREATE TABLE app.names (name text PRIMARY KEY, bearers integer NOT NULL);"
     "CREATE SEQUENCE app.writes;"
     "CREATE FUNCTION app.count_write() RETURNS trigger LANGUAGE plpgsql AS"
     " $$ BEGIN PERFORM nextval('app.writes'); RETURN NULL; END $$;"
@@ -77,8 +78,10 @@ static const char mapping[] =
     "  touched: {member: select person_id from touched, people: {columns: [legacy_id], keys: select legacy_id from "
     "touched}}\n"
     "  query: >\n"
-    "    select person_id, case max(rank) when 1 then 'one' else 'many' end as rank, jsonb_build_object('ranks',\n"
-    "    count(*)) as meta from keys join member using (person_id) group by 1\n"
+    "    select person_id, case max(member.rank) when 1 then 'one' else 'many' end as rank, "
+    "jsonb_build_object('ranks',\n"
+    "    count(*)) as meta from keys join people p on p.legacy_id = person_id join member using (person_id) group by "
+    "1\n"
     "  gone: {set: {rank: none}}\n"
     "- name: pairs\n"
     "  to: people_offices\n"
@@ -250,6 +253,71 @@ static void named_columns_of_other_rows_are_kept_and_merged(void **state)
     world_apply(w);
     assert_world(w, "SELECT rank, meta FROM app.people", "none|{\"ranks\": 1, \"theirs\": 1}");
     assert_account(w, "ranks", "0|0|0|0");
+}
+
+static const char two_rules_mapping[] =
+    "namespace: 6ba7b810-9dad-11d1-80b4-00c04fd430c8\n"
+    "source_schema: legacy\n"
+    "target_schema: app\n"
+    "rows:\n"
+    "- {name: people, from: person, to: people, key: {id: {uuid: person, of: id}}, columns: {name: name}}\n"
+    "- {name: offices, from: office, to: people, key: {id: {uuid: office, of: id}}, columns: {name: name}}\n"
+    "derive:\n"
+    "- name: names\n"
+    "  to: names\n"
+    "  key: {name: name}\n"
+    "  touched: {people: {columns: [name], keys: select name from touched}}\n"
+    "  query: select name, count(*)::int as bearers from keys join people using (name) group by 1\n";
+
+static int setup_two_rules(void **state)
+{
+    static const struct world_shape two_rules = {.schemas = schemas, .mapping = two_rules_mapping};
+    return world_setup_as(state, &two_rules);
+}
+
+static void images_wait_for_all_rules_of_their_table(void **state)
+{
+    struct world *w = *state;
+
+    world_insert(w, "person", "1, 'Ann', NULL");
+    world_insert(w, "office", "1, 'North'");
+    world_apply(w);
+    assert_world(w, "SELECT * FROM app.names ORDER BY 1", "Ann|1\nNorth|1");
+    world_begin(w);
+    world_update(w, "person", "id = 1", "name = 'Bob'", NULL);
+    world_update(w, "office", "id = 1", "name = 'South'", NULL);
+    assert_true(world_commit(w));
+    world_apply(w);
+    assert_world(w, "SELECT * FROM app.names ORDER BY 1", "Bob|1\nSouth|1");
+    assert_account(w, "names", "2|0|0|0");
+}
+
+/* Images of rows add up, from chunk to chunk, until their table is emptied; the row that goes has been read by then. */
+static void a_row_that_goes_among_many_takes_its_columns_along(void **state)
+{
+    struct world *w = *state;
+    char one[64];
+
+    world_begin(w);
+    for (int id = 1; id <= 1100; id++) {
+        snprintf(one, sizeof(one), "%d, 'Ann', NULL", id);
+        world_insert(w, "person", one);
+        snprintf(one, sizeof(one), "%d, %d, NULL, 1", id, id);
+        world_insert(w, "member", one);
+    }
+    assert_true(world_commit(w));
+    world_apply(w);
+    assert_account(w, "ranks", "1100|0|0|0");
+    for (int id = 1; id <= 4; id++) {
+        world_begin(w);
+        world_update(w, "person", "true", "name = name || 'a'", NULL);
+        snprintf(one, sizeof(one), "id = %d", id);
+        world_delete(w, "person", one);
+        assert_true(world_commit(w));
+        world_apply(w);
+        snprintf(one, sizeof(one), "%d|0|0|0", 1100 - id);
+        assert_account(w, "ranks", one);
+    }
 }
 
 /* --- pairs and chains --- */
@@ -545,6 +613,8 @@ int main(void)
         test(a_gone_key_is_deleted_and_may_come_back),
         test(derived_parents_come_before_their_children_and_go_after_them),
         test(named_columns_of_other_rows_are_kept_and_merged),
+        cmocka_unit_test_setup_teardown(images_wait_for_all_rules_of_their_table, setup_two_rules, teardown),
+        test(a_row_that_goes_among_many_takes_its_columns_along),
         test(what_one_derivation_changed_is_input_of_the_next),
         test(a_pair_that_returns_reopens_its_row),
         test(a_second_row_of_one_key_is_ambiguous),
