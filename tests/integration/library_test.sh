@@ -44,7 +44,7 @@ tallies() {
 }
 
 # state_of DATABASE FILE: every row but for what is written once and rows that are rejected now, accounts, and who stands
-# aside for what. The account of `home of profiles` is left out: known to be too high now and then (docs/reliability.md).
+# aside for what.
 state_of() {
     local table
     {
@@ -52,7 +52,7 @@ state_of() {
             cluster_psql "$T/target" "$1" -c "SELECT '$table', to_jsonb(t) - 'badge' FROM $table t WHERE '$table' <> 'loan_events' OR NOT EXISTS
                 (SELECT FROM pgrekey.quarantine WHERE rule = 'loan events' AND status = 'pending' AND key = format('[\"%s\"]', to_jsonb(t) ->> 'legacy_id'))"
         done
-        cluster_psql "$T/target" "$1" -c "SELECT 'counter', rule, mapped, quarantined, excluded FROM pgrekey.counter WHERE rule <> 'home of profiles'" \
+        cluster_psql "$T/target" "$1" -c "SELECT 'counter', rule, mapped, quarantined, excluded FROM pgrekey.counter" \
             -c "SELECT 'aside', rule, key, category FROM pgrekey.quarantine WHERE status NOT IN ('resolved', 'discarded')"
     } | LC_ALL=C sort >"$2"
 }
