@@ -187,7 +187,8 @@ static void check_entities(struct map *map, const struct derivation *derivation,
 
 /* --- rows and columns --- */
 
-bool map_same_rows(const struct rule *rule, const struct derivation *derivation)
+/* Do both write the same rows: are their keys made alike? */
+static bool same_rows(const struct rule *rule, const struct derivation *derivation)
 {
     const struct rule_spec *spec = rule->program->spec;
     if (!map_same_table(rule->to_schema, rule->to_table, derivation->to_schema, derivation->to_table) ||
@@ -278,7 +279,7 @@ static void check_derived_pair(const struct map *map, const struct derivation *d
 void map_check_derived_columns(struct map *map, const struct derivation *derivation, struct map_issues *issues)
 {
     for (size_t i = 0; i < map->rule_count; i++)
-        if (map_same_rows(map->rules[i], derivation))
+        if (same_rows(map->rules[i], derivation))
             check_rule_pair(map, derivation, map->rules[i], issues);
     for (size_t i = 0; i < map->derivation_count; i++)
         if (map->derivations[i] != derivation && same_derived_rows(map->derivations[i], derivation))
@@ -291,7 +292,7 @@ static void check_rows(struct map *map, const struct derivation *derivation, str
     const struct derive_spec *spec = &map->derives[derivation->index];
     const char *owner = NULL;
     for (size_t i = 0; i < map->rule_count && !owner; i++)
-        if (map_same_rows(map->rules[i], derivation))
+        if (same_rows(map->rules[i], derivation))
             owner = map->rules[i]->name;
     for (size_t i = 0; i < map->derivation_count && !owner; i++)
         if (map->derivations[i] != derivation && map->derivations[i]->owns_rows &&
@@ -385,7 +386,7 @@ void map_check_derivations(struct map *map, struct map_issues *issues)
         for (size_t n = 0; n < derivation->input_count; n++)
             check_input(map, derivation, n, issues);
         for (size_t r = 0; r < map->rule_count; r++)
-            if (map_same_rows(map->rules[r], derivation))
+            if (same_rows(map->rules[r], derivation))
                 check_rule_pair(map, derivation, map->rules[r], issues);
         for (size_t d = 0; d < i; d++)
             if (same_derived_rows(map->derivations[d], derivation))

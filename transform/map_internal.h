@@ -255,9 +255,6 @@ const char *map_table_label(struct arena *arena, const char *schema, const char 
 /* A reference to an entity that is left out for now finds nothing. */
 void map_warn_of_skipped_parents(const struct map *map, struct map_issues *issues);
 
-/* Do both write the same rows: are their keys made alike? */
-bool map_same_rows(const struct rule *rule, const struct derivation *derivation);
-
 /* --- map_order.c --- */
 /* Fills map->order; an issue where rules depend on each other in a circle. Looks at the target's foreign keys
  * where programs are bound. */
@@ -287,9 +284,7 @@ struct sql_table {
     const char *schema; /* NULL: named without one */
     const char *table;
 };
-/* The tables that the SQL names, once each, names of views and of its own WITH among them. */
-size_t map_sql_tables(struct arena *arena, const char *sql, const struct sql_table **ret_tables);
-/* The same with their schemas, views of the mapping replaced by what they read. */
+/* The tables that the SQL names, once each, with their schemas, views of the mapping replaced by what they read. */
 size_t map_sql_reads(const struct map *map, struct arena *arena, const char *sql, const struct sql_table **ret_tables);
 /* Marks the views that it reads, also through others: read[i] of map->views[i]. */
 void map_sql_views(const struct map *map, struct arena *arena, const char *sql, bool *read);

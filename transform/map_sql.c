@@ -229,7 +229,8 @@ static void take_word(struct lexer *lexer, struct tables *tables, struct level *
     }
 }
 
-size_t map_sql_tables(struct arena *arena, const char *sql, const struct sql_table **ret_tables)
+/* The tables that the SQL names, once each, names of views and of its own WITH among them. */
+static size_t tables_named(struct arena *arena, const char *sql, const struct sql_table **ret_tables)
 {
     static const char *const distinct_word[] = {"distinct", NULL};
     struct lexer lexer = {arena, sql};
@@ -299,7 +300,7 @@ static const char *mirror_named(const struct map *map, const char *name)
 static void read_text(struct reading *r, const char *sql) // NOLINT(misc-no-recursion): each view once
 {
     const struct sql_table *tables;
-    size_t count = map_sql_tables(r->found->arena, sql, &tables);
+    size_t count = tables_named(r->found->arena, sql, &tables);
     for (size_t i = 0; i < count; i++) {
         int view = view_named(r->map, tables[i].schema, tables[i].table);
         if (view >= 0 && r->seen[view])
@@ -354,7 +355,7 @@ void map_sort_views(struct map *map, const struct yaml_node *node, struct map_is
     bool *made = arena_zalloc(&map->arena, map->view_count + 1, sizeof *made);
     size_t count = 0, before = 1;
     for (size_t i = 0; i < map->view_count; i++)
-        reads[i].count = map_sql_tables(&map->arena, map->views[i].query, &reads[i].tables);
+        reads[i].count = tables_named(&map->arena, map->views[i].query, &reads[i].tables);
     while (count != before) {
         before = count;
         for (size_t i = 0; i < map->view_count; i++) {

@@ -57,8 +57,8 @@ static int applier_failure(struct receiver *r, struct err *reterr)
     return failed ? -1 : 0;
 }
 
-/* What the other threads have to say. */
-int receiver_look_around(struct receiver *r, struct err *reterr)
+/* What the other threads have to say: -1 with it. */
+static int look_around(struct receiver *r, struct err *reterr)
 {
     struct watch *watch = &r->engine->watch;
     if (applier_failure(r, reterr) != 0)
@@ -81,7 +81,7 @@ int receiver_report(struct receiver *r, bool now, struct err *reterr)
 
 int receiver_stay(struct receiver *r, struct err *reterr)
 {
-    return receiver_look_around(r, reterr) != 0 || receiver_report(r, false, reterr) != 0 ||
+    return look_around(r, reterr) != 0 || receiver_report(r, false, reterr) != 0 ||
                    stream_keep_alive(r->engine->stream, reterr) != 0
                ? -1
                : 0;
@@ -103,7 +103,7 @@ int receiver_wait_for_applier(struct receiver *r, struct err *reterr)
     while (!try_hand_over(r)) {
         if (run_stop)
             return 0;
-        if (receiver_look_around(r, reterr) != 0)
+        if (look_around(r, reterr) != 0)
             return -1;
         struct pollfd fd = {.fd = r->handover->wake_fd, .events = POLLIN};
         (void)poll(&fd, 1, WAIT_MS);
@@ -111,7 +111,7 @@ int receiver_wait_for_applier(struct receiver *r, struct err *reterr)
         if (receiver_report(r, false, reterr) != 0 || stream_keep_alive(r->engine->stream, reterr) != 0)
             return -1;
     }
-    return receiver_look_around(r, reterr) != 0 ? -1 : receiver_report(r, false, reterr);
+    return look_around(r, reterr) != 0 ? -1 : receiver_report(r, false, reterr);
 }
 
 /* --- what comes in --- */
@@ -315,7 +315,7 @@ static int when_quiet(struct receiver *r, int *ret_wait_ms, struct err *reterr)
     }
     if (resync_when_quiet(r->engine->resync, r, ret_wait_ms, reterr) != 0)
         return -1;
-    return receiver_look_around(r, reterr) != 0 ? -1 : receiver_report(r, false, reterr);
+    return look_around(r, reterr) != 0 ? -1 : receiver_report(r, false, reterr);
 }
 
 static bool one_shot_done(struct receiver *r)

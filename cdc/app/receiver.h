@@ -44,10 +44,9 @@ int receiver_drain(struct receiver *r, struct err *reterr) MUST_CHECK;
 
 /* --- meanwhile --- */
 
-/* What the other threads have to say: -1 with it. */
-int receiver_look_around(struct receiver *r, struct err *reterr) MUST_CHECK;
 int receiver_report(struct receiver *r, bool now, struct err *reterr) MUST_CHECK;
-/* Both, and the source's walsender hears of us: for whoever does not read the stream for a while. */
+/* That report, what the other threads have to say (-1 with it), and the source's walsender hears of us: for whoever does
+ * not read the stream for a while. */
 int receiver_stay(struct receiver *r, struct err *reterr) MUST_CHECK;
 
 #endif

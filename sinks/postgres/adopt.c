@@ -64,7 +64,8 @@ size_t adopter_count(const struct map *map)
     return find(map, SIZE_MAX, &adopter);
 }
 
-struct adopter adopter_at(const struct map *map, size_t index)
+/* Rules first. */
+static struct adopter adopter_at(const struct map *map, size_t index)
 {
     struct adopter adopter = {0};
 
@@ -86,7 +87,8 @@ bool adopter_of_table(const struct map *map, const char *schema, const char *tab
 
 /* --- pairs of legacy key and id --- */
 
-int adopter_check_query(PGconn *conn, const struct adopter *adopter, struct err *reterr)
+/* Does `sql:` return as many columns as the legacy key has parts, and the id? ERR_CONFIG where not. */
+static int check_query(PGconn *conn, const struct adopter *adopter, struct err *reterr)
 {
     PGresult *result = NULL;
     struct buf sql;
@@ -179,7 +181,8 @@ void adopter_put_pairs(const struct adopter *adopter, struct buf *sql)
     put_stands(sql, adopter);
 }
 
-void adopter_put_left_out(const struct adopter *adopter, struct buf *sql)
+/* SELECT of what pairs leave out: l1 .. ln, id, and whether the row stands (then it is an earlier key's). */
+static void put_left_out(const struct adopter *adopter, struct buf *sql)
 {
     buf_puts(sql, "SELECT ");
     put_parts(sql, adopter, "x");
@@ -224,7 +227,7 @@ static void put_begin(const struct adopter *adopter, struct buf *sql)
         return;
     }
     buf_puts(sql, "WITH x AS MATERIALIZED (");
-    adopter_put_left_out(adopter, sql);
+    put_left_out(adopter, sql);
     buf_puts(sql, "), noted AS (INSERT INTO pgrekey.audit (pipeline, action, rule, rows, detail) "
                   "SELECT $1, CASE WHEN x.stands THEN 'adopt_shared' ELSE 'adopt_missing' END, $2, 1, "
                   "'entity ' || $3 || ': legacy key ' || concat_ws(', ', ");
@@ -243,7 +246,7 @@ static int begin_one(struct pgsink *s, const struct adopter *adopter, struct err
     struct buf sql;
     int rc;
 
-    if (adopter_check_query(s->conn, adopter, reterr) || adopt_begin(s, reterr))
+    if (check_query(s->conn, adopter, reterr) || adopt_begin(s, reterr))
         return -1;
     buf_init(&sql, SQL_MAX);
     put_begin(adopter, &sql);

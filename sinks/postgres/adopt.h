@@ -32,20 +32,13 @@ struct adopter {
     size_t part_count;
     struct adopt adopt;
 };
-size_t adopter_count(const struct map *map); /* index: 0 .. count - 1, rules first */
-struct adopter adopter_at(const struct map *map, size_t index);
+size_t adopter_count(const struct map *map);
 /* The first of this table; false where its rows are not adopted. */
 bool adopter_of_table(const struct map *map, const char *schema, const char *table, struct adopter *ret_adopter);
 
 /* SELECT of its pairs: columns l1 .. ln, text, none of them NULL; then id. Each id once, for the first legacy key that
  * claims it, and its row stands. Takes no parameters. */
 void adopter_put_pairs(const struct adopter *adopter, struct buf *sql);
-/* SELECT of what pairs leave out: l1 .. ln, id, and whether the row stands (then it is an earlier key's). */
-void adopter_put_left_out(const struct adopter *adopter, struct buf *sql);
-/* SELECT of the doubles: arrays of uuid, the row that stays first. By created_at, where the table has it. */
-void adopter_put_doubles(const struct adopter *adopter, const struct catalog *target, struct buf *sql);
-/* Does `sql:` return as many columns as the legacy key has parts, and the id? ERR_CONFIG where not. */
-int adopter_check_query(PGconn *conn, const struct adopter *adopter, struct err *reterr) MUST_CHECK;
 
 /* BEGIN of one of its steps. */
 int adopt_begin(struct pgsink *s, struct err *reterr) MUST_CHECK;

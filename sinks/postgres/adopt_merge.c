@@ -36,7 +36,8 @@ static const char *age_column(const struct relation *relation)
     return strncmp(type, "timestamp", 9) == 0 || strcmp(type, "date") == 0 ? "t.created_at, " : "";
 }
 
-void adopter_put_doubles(const struct adopter *adopter, const struct catalog *target, struct buf *sql)
+/* SELECT of the doubles: arrays of uuid, the row that stays first. By created_at, where the table has it. */
+static void put_doubles(const struct adopter *adopter, const struct catalog *target, struct buf *sql)
 {
     const struct relation *relation = catalog_find(target, adopter->to_schema, adopter->to_table);
 
@@ -198,7 +199,7 @@ int adopt_merge(struct pgsink *s, const struct adopter *adopter, struct err *ret
     buf_init(&doubles, SQL_MAX);
     pg_put_qualified(&table, adopter->to_schema, adopter->to_table);
     pg_put_ident(&id, adopter->id);
-    adopter_put_doubles(adopter, s->options.target, &doubles);
+    put_doubles(adopter, s->options.target, &doubles);
     m.table = session_text(&table);
     m.id = session_text(&id);
     m.doubles = session_text(&doubles);

@@ -112,7 +112,5 @@ int64_t *derive_standing(const struct pgsink *s, size_t index);
 int derive_again(struct pgsink *s, int64_t id, bool *ret_mine, bool *ret_resolved, struct err *reterr) MUST_CHECK;
 /* An operator gave the entry up. *ret_done: false where it is no open one of a derivation. */
 int derive_discard(struct pgsink *s, int64_t id, bool *ret_done, struct err *reterr) MUST_CHECK;
-/* A key of a derivation, as the quarantine names it, is to be run. */
-int derive_key(struct pgsink *s, int index, const char *key, struct err *reterr) MUST_CHECK;
 
 #endif

@@ -65,11 +65,6 @@ static int add_key(struct pgsink *s, struct derive_one *one, const char *key, st
     return failed;
 }
 
-int derive_key(struct pgsink *s, int index, const char *key, struct err *reterr)
-{
-    return add_key(s, &s->derive->all[index], key, reterr);
-}
-
 static int run(struct pgsink *s, const struct entry *entry, struct err *reterr)
 {
     int failed;

@@ -292,14 +292,6 @@ bool references_derived(const struct references *references, size_t place)
     return false;
 }
 
-bool references_required(const struct references *references, size_t place)
-{
-    for (size_t i = 0; i < references->count; i++)
-        if (references->items[i].place == place && references->items[i].required)
-            return true;
-    return false;
-}
-
 const struct reference *references_by_constraint(const struct references *references, const struct rule *rule,
                                                  const struct relation *relation, const char *constraint)
 {

@@ -71,8 +71,6 @@ static inline int references_place(const struct references *references, const st
 int references_column_at(const struct place *place, const struct rule *rule);
 /* Do rows of derivations refer to this place? */
 bool references_derived(const struct references *references, size_t place);
-/* Does anybody refer to this place, but for optional references of the mapping? */
-bool references_required(const struct references *references, size_t place);
 /* The place of a table and column; NO_PLACE where nobody refers to it. */
 int references_find(const struct references *references, const char *schema, const char *table, const char *column);
 /* The reference behind a foreign key by its name, of that rule; NULL where it is none that we know. */
