@@ -107,6 +107,8 @@ const char *map_mirror_schema(const struct map *map);
 /* The target's relation of a rule. A mirror's is made from the source's catalogue, whether or not the table is there.
  * NULL where the map is not bound to what it takes. */
 const struct relation *map_rule_target(const struct map *map, const struct rule *rule);
+/* Where the rule writes the target's column `name`: its place in rule->columns, -1 if it does not. */
+int map_column_index(const struct rule *rule, const char *name);
 
 /* Rules of one source table; the array is the map's. Count 0 where no rule reads it. */
 const struct rule *const *map_rules_of(const struct map *map, const struct relation *source, size_t *ret_count);

@@ -247,7 +247,6 @@ struct expr *map_modify(struct loader *l, const struct yaml_node *node, struct e
 /* Makes rules of the file's specs and of `extra` ones, in the `bound` arena: names, parents, order. */
 void map_compile(struct map *map, struct rule_spec *extra, size_t extra_count, struct map_issues *issues);
 bool map_same_table(const char *schema_a, const char *table_a, const char *schema_b, const char *table_b);
-int map_column_index(const struct rule *rule, const char *name);
 /* "public.auth_user", or without the schema where it is the default. In the arena. */
 const char *map_table_label(struct arena *arena, const char *schema, const char *table, const char *default_schema);
 

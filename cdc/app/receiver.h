@@ -45,8 +45,8 @@ int receiver_drain(struct receiver *r, struct err *reterr) MUST_CHECK;
 /* --- meanwhile --- */
 
 int receiver_report(struct receiver *r, bool now, struct err *reterr) MUST_CHECK;
-/* That report, what the other threads have to say (-1 with it), and the source's walsender hears of us: for whoever does
- * not read the stream for a while. */
+/* That report, what the other threads have to say (-1 with it), and the source's walsender hears of us: for whoever
+ * does not read the stream for a while. */
 int receiver_stay(struct receiver *r, struct err *reterr) MUST_CHECK;
 
 #endif

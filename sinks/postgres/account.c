@@ -50,3 +50,12 @@ enum account_state account_next(enum account_state state, enum account_event eve
     };
     return to;
 }
+
+void account_add(struct account *sum, const struct account *more)
+{
+    sum->mapped += more->mapped;
+    sum->quarantined += more->quarantined;
+    sum->excluded += more->excluded;
+    sum->failed_deletes += more->failed_deletes;
+    sum->deletes += more->deletes;
+}

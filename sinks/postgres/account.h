@@ -59,6 +59,8 @@ struct account_delta {
     int mapped, quarantined, excluded, failed_deletes;
 };
 
+void account_add(struct account *sum, const struct account *more);
+
 /* The state after the event; what it adds to the counters in *ret_delta. */
 enum account_state account_next(enum account_state state, enum account_event event, struct account_delta *ret_delta);
 

@@ -5,6 +5,7 @@
 #include <uthash.h>
 
 #include "sinks/postgres/session.h"
+#include "sinks/postgres/target.h"
 
 struct blocked_name {
     UT_hash_handle hh;
@@ -34,10 +35,7 @@ const char *blocked_text(const struct rule *rule, const struct value *locator, s
     buf_put_json_string(&json, rule->to_table, strlen(rule->to_table));
     for (size_t i = 0; i < rule->locator_count; i++) {
         buf_putc(&json, ',');
-        if (locator[i].state == VALUE_TEXT)
-            buf_put_json_string(&json, locator[i].text, locator[i].len);
-        else
-            buf_puts(&json, "null");
+        target_put_json(&json, &locator[i]);
     }
     buf_putc(&json, ']');
     text = arena_strndup(arena, buf_text(&json), json.len);

@@ -10,13 +10,7 @@
 
 void counters_add(struct pgsink *s, int rule_index, const struct account *delta)
 {
-    struct account *sum = &s->rules[rule_index].delta;
-
-    sum->mapped += delta->mapped;
-    sum->quarantined += delta->quarantined;
-    sum->excluded += delta->excluded;
-    sum->failed_deletes += delta->failed_deletes;
-    sum->deletes += delta->deletes;
+    account_add(&s->rules[rule_index].delta, delta);
 }
 
 void counters_forget(struct pgsink *s)

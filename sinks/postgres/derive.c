@@ -308,21 +308,12 @@ int derive_all(struct pgsink *s, int index, struct err *reterr)
 
 /* --- lives --- */
 
-void derive_add(struct account *sum, const struct account *more)
-{
-    sum->mapped += more->mapped;
-    sum->quarantined += more->quarantined;
-    sum->excluded += more->excluded;
-    sum->failed_deletes += more->failed_deletes;
-    sum->deletes += more->deletes;
-}
-
 void derive_stands(struct pgsink *s)
 {
     if (s->derive)
         park_settle(s);
     for (size_t i = 0; s->derive && i < s->derive->count; i++) {
-        derive_add(&s->derive->all[i].delta, &s->derive->all[i].step);
+        account_add(&s->derive->all[i].delta, &s->derive->all[i].step);
         s->derive->all[i].step = (struct account){0};
     }
 }

@@ -97,8 +97,6 @@ int derive_again(struct pgsink *s, int64_t id, bool *ret_mine, bool *ret_resolve
 
 int derive_discard(struct pgsink *s, int64_t id, bool *ret_done, struct err *reterr)
 {
-    char id_text[24];
-    const char *params[] = {id_text};
     struct entry entry;
 
     *ret_done = false;
@@ -107,11 +105,7 @@ int derive_discard(struct pgsink *s, int64_t id, bool *ret_done, struct err *ret
     if (entry.index < 0)
         return 0;
     free(entry.key);
-    snprintf(id_text, sizeof(id_text), "%" PRId64, id);
-    if (session_query(s, "writing the quarantine",
-                      "UPDATE pgrekey.quarantine SET status = 'discarded', next_try = NULL, blocked_by = NULL,"
-                      " resolved_at = now() WHERE id = $1",
-                      1, params, NULL, reterr))
+    if (quarantine_discard(s, id, reterr))
         return -1;
     struct account *delta = derive_delta(s, (size_t)entry.index);
     delta->quarantined -= !entry.deleting;

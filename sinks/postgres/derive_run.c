@@ -388,7 +388,7 @@ int derive_merge(struct pgsink *s, struct derive_one *one, const struct derive_r
 
     if (merge(s, one, range, &account, reterr) || derive_show(s, one, reterr))
         return -1;
-    derive_add(&one->step, &account);
+    account_add(&one->step, &account);
     return 0;
 }
 

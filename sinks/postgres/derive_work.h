@@ -175,7 +175,4 @@ int derive_settle_held(struct pgsink *s, struct derive_one *one, const char *key
 /* In a rehearsal: keeps what pgrekey_r says now. */
 int derive_show(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
 
-/* --- derive.c --- */
-void derive_add(struct account *sum, const struct account *more);
-
 #endif

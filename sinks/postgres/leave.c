@@ -232,6 +232,18 @@ static void put_match(struct query *query, const struct target *target, const ch
                    i);
 }
 
+/* "p.pipeline = .. AND p.rule = .. AND p.locator = ARRAY[..]": what the row g waits for by optional references. */
+static void put_pending_of_row(struct query *query, const struct pgsink *s, const struct rule_state *state)
+{
+    buf_puts(&query->sql, "p.pipeline = ");
+    put_param(query, s->options.pipeline);
+    buf_puts(&query->sql, " AND p.rule = ");
+    put_param(query, state->target.rule->name);
+    buf_puts(&query->sql, " AND p.locator = ARRAY[");
+    put_locator_text(query, &state->target, "g");
+    buf_putc(&query->sql, ']');
+}
+
 /* What the row still waited for by optional references goes into what is kept of it. */
 static void put_kept(struct query *query, const struct pgsink *s, const struct rule_state *state)
 {
@@ -239,26 +251,18 @@ static void put_kept(struct query *query, const struct pgsink *s, const struct r
     if (state->pending == 0)
         return;
     buf_puts(&query->sql, " || coalesce((SELECT jsonb_object_agg(p.column_name, p.parent_id)"
-                          " FROM pgrekey.pending_reference p WHERE p.pipeline = ");
-    put_param(query, s->options.pipeline);
-    buf_puts(&query->sql, " AND p.rule = ");
-    put_param(query, state->target.rule->name);
-    buf_puts(&query->sql, " AND p.locator = ARRAY[");
-    put_locator_text(query, &state->target, "g");
-    buf_puts(&query->sql, "]), '{}')");
+                          " FROM pgrekey.pending_reference p WHERE ");
+    put_pending_of_row(query, s, state);
+    buf_puts(&query->sql, "), '{}')");
 }
 
 static void put_forget_pending(struct query *query, const struct pgsink *s, const struct rule_state *state)
 {
     if (state->pending == 0)
         return;
-    buf_puts(&query->sql, ", n AS (DELETE FROM pgrekey.pending_reference p USING g WHERE p.pipeline = ");
-    put_param(query, s->options.pipeline);
-    buf_puts(&query->sql, " AND p.rule = ");
-    put_param(query, state->target.rule->name);
-    buf_puts(&query->sql, " AND p.locator = ARRAY[");
-    put_locator_text(query, &state->target, "g");
-    buf_puts(&query->sql, "])");
+    buf_puts(&query->sql, ", n AS (DELETE FROM pgrekey.pending_reference p USING g WHERE ");
+    put_pending_of_row(query, s, state);
+    buf_putc(&query->sql, ')');
 }
 
 static void put_text(struct query *query, const char *text)

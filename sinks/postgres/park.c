@@ -24,10 +24,7 @@ const char *park_locator_key(const struct rule *rule, const struct value *locato
     for (size_t i = 0; i < rule->locator_count; i++) {
         if (i)
             buf_putc(&json, ',');
-        if (locator[i].state == VALUE_TEXT)
-            buf_put_json_string(&json, locator[i].text, locator[i].len);
-        else
-            buf_puts(&json, "null");
+        target_put_json(&json, &locator[i]);
     }
     buf_puts(&json, "]}");
     text = arena_strndup(arena, buf_text(&json), json.len);

@@ -433,6 +433,18 @@ int quarantine_resolve_rule(struct pgsink *s, const struct rule *rule, struct er
     return resolve(s, rule, NULL, reterr);
 }
 
+int quarantine_discard(struct pgsink *s, int64_t id, struct err *reterr)
+{
+    char id_text[24];
+    const char *params[] = {id_text};
+
+    snprintf(id_text, sizeof(id_text), "%" PRId64, id);
+    return session_query(s, "writing the quarantine",
+                         "UPDATE pgrekey.quarantine SET status = 'discarded', next_try = NULL, blocked_by = NULL,"
+                         " resolved_at = now() WHERE id = $1",
+                         1, params, NULL, reterr);
+}
+
 int quarantine_postpone(struct pgsink *s, int64_t id, struct err *reterr)
 {
     char id_text[24], limit[16], backoff[16];

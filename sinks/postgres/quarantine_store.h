@@ -79,6 +79,9 @@ int quarantine_resolve(struct pgsink *s, const struct rule *rule, const char *ke
 /* The same for all that stands of a rule: its table was truncated. */
 int quarantine_resolve_rule(struct pgsink *s, const struct rule *rule, struct err *reterr) MUST_CHECK;
 
+/* An operator gave the entry up. The account is the caller's. */
+int quarantine_discard(struct pgsink *s, int64_t id, struct err *reterr) MUST_CHECK;
+
 /* Another try of an entry failed: why it does now; its count of tries is left alone. */
 int quarantine_refresh(struct pgsink *s, int64_t id, const struct change *change, const struct refusal *why,
                        struct err *reterr) MUST_CHECK;

@@ -119,14 +119,6 @@ static bool is_ours(const struct map *map, const char *schema, const char *table
     return false;
 }
 
-static int rule_column(const struct rule *rule, const char *name)
-{
-    for (size_t i = 0; i < rule->column_count; i++)
-        if (strcmp(rule->columns[i].name, name) == 0)
-            return (int)i;
-    return -1;
-}
-
 /* Keys of several columns are the target's own business: what waits is told by one value. */
 static void add_foreign_keys(struct references *references, const struct map *map, const struct catalog *target,
                              const struct rule *rule)
@@ -136,7 +128,7 @@ static void add_foreign_keys(struct references *references, const struct map *ma
     for (size_t i = 0; relation && i < relation->fk_count; i++) {
         const struct foreign_key *fk = &relation->fks[i];
         const struct relation *parent = catalog_find(target, fk->parent_schema, fk->parent_table);
-        int column = fk->count == 1 ? rule_column(rule, relation->columns[fk->columns[0]].name) : -1;
+        int column = fk->count == 1 ? map_column_index(rule, relation->columns[fk->columns[0]].name) : -1;
 
         if (column < 0 || !parent || !is_ours(map, fk->parent_schema, fk->parent_table))
             continue;
@@ -281,7 +273,7 @@ int references_column_at(const struct place *place, const struct rule *rule)
 {
     if (strcmp(place->name, rule->to_table) != 0 || strcmp(place->schema, rule->to_schema) != 0)
         return -1;
-    return rule_column(rule, place->column_name);
+    return map_column_index(rule, place->column_name);
 }
 
 bool references_derived(const struct references *references, size_t place)
@@ -300,7 +292,7 @@ const struct reference *references_by_constraint(const struct references *refere
         if (fk->count != 1 || strcmp(fk->name, constraint) != 0)
             continue;
         int place = references_find(references, fk->parent_schema, fk->parent_table, fk->parent_columns[0]);
-        int column = rule_column(rule, relation->columns[fk->columns[0]].name);
+        int column = map_column_index(rule, relation->columns[fk->columns[0]].name);
         for (size_t k = 0; k < references->count; k++)
             if (references->items[k].rule == (size_t)rule->index && (int)references->items[k].column == column &&
                 (int)references->items[k].place == place)

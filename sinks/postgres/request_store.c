@@ -150,8 +150,6 @@ static int retry_some(struct pgsink *s, const struct wanted *wanted, size_t coun
 static int discard_entry(struct pgsink *s, int64_t id, bool *ret_done, struct err *reterr)
 {
     struct standing *entry;
-    char id_text[24];
-    const char *params[] = {id_text};
 
     *ret_done = false;
     arena_reset(&s->rowmode->arena, 0);
@@ -159,11 +157,7 @@ static int discard_entry(struct pgsink *s, int64_t id, bool *ret_done, struct er
         return -1;
     if (!entry)
         return derive_discard(s, id, ret_done, reterr);
-    snprintf(id_text, sizeof(id_text), "%" PRId64, id);
-    if (session_query(s, "writing the quarantine",
-                      "UPDATE pgrekey.quarantine SET status = 'discarded', next_try = NULL, blocked_by = NULL,"
-                      " resolved_at = now() WHERE id = $1",
-                      1, params, NULL, reterr))
+    if (quarantine_discard(s, id, reterr))
         return -1;
     account_settle(s, entry->rule, entry->state, EVENT_DISCARD, 0);
     *ret_done = true;

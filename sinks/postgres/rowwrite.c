@@ -16,6 +16,7 @@
 #include "sinks/postgres/parents.h"
 #include "sinks/postgres/refusal.h"
 #include "sinks/postgres/rowmode.h"
+#include "transform/map.h"
 
 /* --- savepoints --- */
 
@@ -123,14 +124,6 @@ static bool is_locator(const struct rule *rule, size_t column)
     return false;
 }
 
-static int rule_column_of(const struct rule *rule, const char *name)
-{
-    for (size_t i = 0; i < rule->column_count; i++)
-        if (strcmp(rule->columns[i].name, name) == 0)
-            return (int)i;
-    return -1;
-}
-
 bool refused_by_key(const struct work *w)
 {
     const struct unique_index *index = refused_by(w);
@@ -138,7 +131,7 @@ bool refused_by_key(const struct work *w)
     if (!index || index->partial_or_expression)
         return false;
     for (size_t i = 0; i < index->count; i++) {
-        int column = rule_column_of(w->rule, w->target->relation->columns[index->columns[i]].name);
+        int column = map_column_index(w->rule, w->target->relation->columns[index->columns[i]].name);
         if (column < 0 || !(w->rule->columns[column].key || is_locator(w->rule, (size_t)column)))
             return false;
     }
@@ -156,7 +149,7 @@ static const char *holder_query(const struct work *w, const struct row *row, con
         buf_printf(sql, "%s%s::text", i ? ", " : "", w->target->columns[w->rule->locator[i]]);
     buf_printf(sql, " FROM %s WHERE ", w->target->table);
     for (size_t i = 0; i < index->count; i++) {
-        int column = rule_column_of(w->rule, w->target->relation->columns[index->columns[i]].name);
+        int column = map_column_index(w->rule, w->target->relation->columns[index->columns[i]].name);
         if (column < 0 || row->values[column].state != VALUE_TEXT)
             return NULL;
         params[i] = value_text(&row->values[column], arena);
@@ -506,7 +499,7 @@ static enum written undo_set(struct pgsink *s, struct work *w, const struct valu
     buf_init(&sql, (size_t)1 << 20);
     buf_printf(&sql, "UPDATE %s SET ", w->target->table);
     for (size_t i = 0; i < w->rule->set_count; i++) {
-        if (rule_column_of(w->rule, w->rule->set[i].column) >= 0)
+        if (map_column_index(w->rule, w->rule->set[i].column) >= 0)
             continue;
         buf_puts(&sql, count++ ? ", " : "");
         pg_put_ident(&sql, w->rule->set[i].column);

@@ -387,6 +387,14 @@ int target_execute(struct pgsink *s, struct target *target, enum target_op op, c
 
 /* --- source keys --- */
 
+void target_put_json(struct buf *json, const struct value *value)
+{
+    if (value->state == VALUE_TEXT)
+        buf_put_json_string(json, value->text, value->len);
+    else
+        buf_puts(json, "null");
+}
+
 static const char *key_text(const struct value *const *values, size_t count, struct arena *arena)
 {
     struct buf json;
@@ -397,10 +405,7 @@ static const char *key_text(const struct value *const *values, size_t count, str
     for (size_t i = 0; i < count; i++) {
         if (i)
             buf_putc(&json, ',');
-        if (values[i]->state == VALUE_TEXT)
-            buf_put_json_string(&json, values[i]->text, values[i]->len);
-        else
-            buf_puts(&json, "null");
+        target_put_json(&json, values[i]);
     }
     buf_putc(&json, ']');
     text = arena_strndup(arena, buf_text(&json), json.len);

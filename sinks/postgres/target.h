@@ -107,4 +107,7 @@ static inline bool target_counted(const struct target *target, const struct chan
 const char *source_key(const struct change *change, struct arena *arena);
 const char *source_key_new(const struct change *change, struct arena *arena);
 
+/* The value as a JSON string, or null where it has no text. */
+void target_put_json(struct buf *json, const struct value *value);
+
 #endif

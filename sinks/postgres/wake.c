@@ -151,6 +151,13 @@ void park_row_arrived(struct pgsink *s, const struct row *row)
 
 #define OPEN "status <> 'resolved' AND status IN ('pending', 'in_progress', 'escalated')"
 
+/* The keys in a result's first column. */
+static void add_all(struct park *park, size_t place, const PGresult *result)
+{
+    for (int i = 0; result && i < PQntuples(result); i++)
+        add(park, place, PQgetvalue(result, i, 0), (size_t)PQgetlength(result, i, 0));
+}
+
 /* Those of the relation's keys that somebody waits for. */
 static int relation_arrived(struct pgsink *s, size_t at, const char *relation, struct err *reterr)
 {
@@ -169,8 +176,7 @@ static int relation_arrived(struct pgsink *s, size_t at, const char *relation, s
                place->column, relation, place->column, place->column);
     rc = session_query(s, "looking for who waits", session_text(&sql), 2, params, &result, reterr);
     buf_done(&sql);
-    for (int i = 0; rc == 0 && i < PQntuples(result); i++)
-        add(s->park, at, PQgetvalue(result, i, 0), (size_t)PQgetlength(result, i, 0));
+    add_all(s->park, at, result);
     PQclear(result);
     return rc;
 }
@@ -515,8 +521,7 @@ static int find_standing(struct pgsink *s, size_t at, const char *waiting, struc
                place->table, place->column, place->type, SWEEP_MAX);
     rc = session_query(s, "looking for parents that came", session_text(&sql), 2, params, &result, reterr);
     buf_done(&sql);
-    for (int i = 0; rc == 0 && i < PQntuples(result); i++)
-        add(s->park, at, PQgetvalue(result, i, 0), (size_t)PQgetlength(result, i, 0));
+    add_all(s->park, at, result);
     PQclear(result);
     return rc;
 }
