@@ -22,7 +22,7 @@
 #include "cdc/app/mapping.h"
 #include "cdc/base/buf.h"
 #include "cdc/source/slot.h"
-#include "sinks/postgres/state.h"
+#include "sinks/postgres/state/state.h"
 
 struct check {
     const struct cli *cli;

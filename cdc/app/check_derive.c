@@ -6,7 +6,7 @@
 #include "cdc/app/check_plan.h"
 #include "cdc/app/check_sql.h"
 #include "cdc/pg/pg.h"
-#include "sinks/postgres/mirror_ddl.h"
+#include "sinks/postgres/mirror/mirror_ddl.h"
 #include "transform/issues.h"
 
 #define TOUCHED "WITH touched AS NOT MATERIALIZED (SELECT * FROM pg_temp.pgrekey_touched) "

@@ -7,8 +7,8 @@
 #include "cdc/app/progress.h"
 #include "cdc/base/clock.h"
 #include "cdc/pg/pg.h"
-#include "sinks/postgres/adopt.h"
-#include "sinks/postgres/schema.h"
+#include "sinks/postgres/adopt/adopt.h"
+#include "sinks/postgres/state/schema.h"
 
 #define SIDE "target"
 #define NAMES_SHOWN 8

@@ -7,7 +7,7 @@
 #include "cdc/app/request_cmd.h"
 #include "cdc/pg/pg.h"
 #include "cdc/source/slot.h"
-#include "sinks/postgres/mirror.h"
+#include "sinks/postgres/mirror/mirror.h"
 
 struct drop {
     const struct cli *cli;

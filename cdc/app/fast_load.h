@@ -1,4 +1,4 @@
-/* What a fast load does, as the engine's log tells it; the work is sinks/postgres/fastload.h's. */
+/* What a fast load does, as the engine's log tells it; the work is sinks/postgres/snapshot/fastload.h's. */
 #ifndef PGREKEY_APP_FAST_LOAD_H
 #define PGREKEY_APP_FAST_LOAD_H
 

@@ -12,8 +12,8 @@
 #include "cdc/app/term.h"
 #include "cdc/base/arena.h"
 #include "cdc/pg/pg.h"
-#include "sinks/postgres/mirror_ddl.h"
-#include "sinks/postgres/schema.h"
+#include "sinks/postgres/mirror/mirror_ddl.h"
+#include "sinks/postgres/state/schema.h"
 
 #define SIDE "target"
 #define SQL_MAX_BYTES ((size_t)4 << 20)

@@ -7,7 +7,7 @@
 
 #include "cdc/base/arena.h"
 #include "cdc/source/rowreader.h"
-#include "sinks/postgres/mirror.h"
+#include "sinks/postgres/mirror/mirror.h"
 #include "transform/lookup.h"
 
 /* A row in one piece of memory: the values, then their texts, then its key. */

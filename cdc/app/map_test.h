@@ -9,7 +9,7 @@
 #include "cdc/app/cli.h"
 #include "cdc/app/engine.h"
 #include "cdc/app/mapping.h"
-#include "sinks/postgres/rehearsal.h"
+#include "sinks/postgres/derive/rehearsal.h"
 #include "sinks/sink.h"
 
 /* What would become of rows of one rule. */

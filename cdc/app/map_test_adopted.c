@@ -4,7 +4,7 @@
 #include "cdc/app/map_test.h"
 #include "cdc/base/uuid.h"
 #include "cdc/pg/pg.h"
-#include "sinks/postgres/session.h"
+#include "sinks/postgres/session/session.h"
 
 /* Is the column the UUID of an entity, the row's own or a parent's? */
 static bool is_named(const struct rule *rule, size_t column)

@@ -1,5 +1,6 @@
 /* Derived rows in `map test`: the rows that were tried are written on the target and its derivations run, in a
- * transaction that is rolled back (sinks/postgres/rehearsal.h); what they came to is shown like the rows of rules.
+ * transaction that is rolled back (sinks/postgres/derive/rehearsal.h); what they came to is shown like the rows of
+ * rules.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #include "cdc/app/term.h"
 #include "cdc/base/arena.h"
 #include "cdc/pg/pg.h"
-#include "sinks/postgres/quarantine.h"
+#include "sinks/postgres/quarantine/quarantine.h"
 
 /* At once; a larger quarantine is discarded in several goes. */
 #define DISCARD_MAX 10000

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "cdc/app/cli.h"
-#include "sinks/postgres/state.h"
+#include "sinks/postgres/state/state.h"
 
 struct request_ask {
     const char *kind; /* as request_put */

@@ -4,7 +4,7 @@
 #include "cdc/app/json.h"
 #include "cdc/app/request_cmd.h"
 #include "cdc/pg/pg.h"
-#include "sinks/postgres/request.h"
+#include "sinks/postgres/state/request.h"
 
 #define WAIT_DEFAULT_S 30
 

@@ -14,7 +14,7 @@
 #include "cdc/base/log.h"
 #include "cdc/base/lsn.h"
 #include "cdc/pg/pg.h"
-#include "sinks/postgres/resync_store.h"
+#include "sinks/postgres/snapshot/resync_store.h"
 
 #define BEHIND_MAX_S 60  /* further behind, a point would be held for too long */
 #define AGAIN_US 3000000 /* until a slot is asked for again that could not be made */

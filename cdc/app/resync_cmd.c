@@ -7,7 +7,7 @@
 #include "cdc/app/request_cmd.h"
 #include "cdc/base/clock.h"
 #include "cdc/pg/pg.h"
-#include "sinks/postgres/resync_store.h"
+#include "sinks/postgres/snapshot/resync_store.h"
 
 #define POLL_MS 100
 #define LOOK_POLLS 3 /* so many polls between two looks at whether the engine is there still */

@@ -7,7 +7,7 @@
 #include "cdc/pg/pg.h"
 #include "cdc/source/rowreader.h"
 #include "cdc/source/sample.h"
-#include "sinks/postgres/target.h"
+#include "sinks/postgres/apply/target.h"
 
 #define KEYS_A_PIECE 500
 #define STAY_ROWS 1000 /* after so many the servers hear of us */

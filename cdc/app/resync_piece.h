@@ -10,7 +10,7 @@
 
 #include "cdc/app/receiver.h"
 #include "cdc/app/snapshot.h"
-#include "sinks/postgres/resync_store.h"
+#include "sinks/postgres/snapshot/resync_store.h"
 
 struct piece {
     struct receiver *receiver;

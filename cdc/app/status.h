@@ -10,7 +10,7 @@
 #include "cdc/app/settings.h"
 #include "cdc/base/err.h"
 #include "cdc/source/slot.h"
-#include "sinks/postgres/state.h"
+#include "sinks/postgres/state/state.h"
 
 #define STATUS_CATEGORIES_MAX 16
 #define STATUS_NOTES_MAX 12

@@ -7,10 +7,10 @@
 
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
-#include "sinks/postgres/derive.h"
-#include "sinks/postgres/namespace.h"
-#include "sinks/postgres/schema.h"
-#include "sinks/postgres/session.h"
+#include "sinks/postgres/derive/derive.h"
+#include "sinks/postgres/session/session.h"
+#include "sinks/postgres/state/namespace.h"
+#include "sinks/postgres/state/schema.h"
 
 #define LOCK_POLL_NS (200L * 1000 * 1000)
 

@@ -11,7 +11,7 @@
 
 #include "cdc/base/uuid.h"
 #include "cdc/pg/pg.h"
-#include "sinks/postgres/schema.h"
+#include "sinks/postgres/state/schema.h"
 #include "tests/contract/world.h"
 
 #define KEYS 300

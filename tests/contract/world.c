@@ -10,7 +10,7 @@
 
 #include "cdc/base/buf.h"
 #include "cdc/pg/pg.h"
-#include "sinks/postgres/schema.h"
+#include "sinks/postgres/state/schema.h"
 #include "transform/map.h"
 
 static const char schemas[] =

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "sinks/postgres/account.h"
+#include "sinks/postgres/state/account.h"
 
 static const struct {
     const char *what;

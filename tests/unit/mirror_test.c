@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "sinks/postgres/mirror_ddl.h"
+#include "sinks/postgres/mirror/mirror_ddl.h"
 
 /* Fields of a relation are not const, but nothing here writes them. */
 static char id[] = "id", name[] = "Last \"name\"", integer[] = "integer", length[] = "character varying(20)",

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "cdc/base/buf.h"
-#include "sinks/postgres/netchange.h"
+#include "sinks/postgres/apply/netchange.h"
 
 #define COLUMNS 3 /* key, plain, once */
 #define ROWS_MAX 512

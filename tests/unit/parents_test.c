@@ -7,8 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "sinks/postgres/parents.h"
-#include "sinks/postgres/session.h"
+#include "sinks/postgres/parents/parents.h"
+#include "sinks/postgres/session/session.h"
 
 enum { ORDERS, OFFICES }; /* places */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "sinks/postgres/refusal.h"
+#include "sinks/postgres/quarantine/refusal.h"
 
 static const struct {
     const char *sqlstate, *constraint, *column;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "sinks/postgres/schema.h"
+#include "sinks/postgres/state/schema.h"
 
 static void tables_may_be_made_twice(void **state)
 {

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "sinks/postgres/copyin.h"
-#include "sinks/postgres/session.h"
+#include "sinks/postgres/apply/copyin.h"
+#include "sinks/postgres/session/session.h"
 
 static void a_whole_text_is_the_buffers(void **state)
 {
