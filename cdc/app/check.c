@@ -87,7 +87,7 @@ static void connect_side(struct check *check, bool source)
         source ? cli_open_source(check->cli, &check->source, &err) : cli_open_target(check->cli, &check->target, &err);
     if (status == 0)
         return;
-    check->unreachable |= err.class == ERR_RETRY;
+    check->unreachable |= err.kind == ERR_RETRY;
     check_add_err(check, source ? "source" : "target", "connect", &err);
 }
 

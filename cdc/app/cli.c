@@ -19,7 +19,7 @@ int cli_fail(bool as_json, const struct err *err)
         json_init(&json);
         json_open(&json, NULL, '{');
         json_open(&json, "error", '{');
-        json_text(&json, "class", err_class_name(err->class));
+        json_text(&json, "class", err_kind_name(err->kind));
         json_text(&json, "message", err->message);
         json_text(&json, "hint", err->hint[0] ? err->hint : NULL);
         json_text(&json, "sqlstate", err->sqlstate[0] ? err->sqlstate : NULL);
@@ -28,7 +28,7 @@ int cli_fail(bool as_json, const struct err *err)
         if (json_print(&json, stdout) < 0)
             return EXIT_INTERNAL;
     }
-    return run_exit_of(err->class);
+    return run_exit_of(err->kind);
 }
 
 static int open_side(const struct cli *cli, bool source, bool replication, PGconn **ret_conn, struct err *reterr)

@@ -21,7 +21,7 @@ static int read_target(struct drop *drop, struct err *reterr)
 {
     const struct settings *settings = drop->cli->settings;
     if (cli_open_target(drop->cli, &drop->target, reterr) < 0) {
-        if (reterr->class == ERR_RETRY)
+        if (reterr->kind == ERR_RETRY)
             err_hint(reterr, "where the target is gone for good, --slot-only drops the slot alone");
         return -1;
     }

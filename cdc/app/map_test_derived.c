@@ -31,7 +31,7 @@ static bool is_held(const struct err *said)
 /* A target that is not made for it yet is no mistake of the mapping's: its rules have been tried all the same. */
 static int excuse(struct map_test *test, const struct err *said, struct err *reterr)
 {
-    if (said->class == ERR_CONFIG || said->class == ERR_REFUSED) {
+    if (said->kind == ERR_CONFIG || said->kind == ERR_REFUSED) {
         test->not_derived = *said;
         return 0;
     }

@@ -259,7 +259,7 @@ static int run_piece(struct resync *x, struct receiver *r, struct err *reterr)
         return -1;
     receiver_begin(r);
     int failed = piece_read(&piece, &failure);
-    bool fault = failed && (failure.class == ERR_POISON || failure.class == ERR_CONFIG);
+    bool fault = failed && (failure.kind == ERR_POISON || failure.kind == ERR_CONFIG);
     if (failed && !fault) {
         *reterr = failure;
         return -1;

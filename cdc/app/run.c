@@ -27,9 +27,9 @@
 
 _Atomic int run_stop;
 
-int run_exit_of(enum err_class class)
+int run_exit_of(enum err_kind kind)
 {
-    switch (class) {
+    switch (kind) {
     case ERR_NONE:
     case ERR_STOP: return EXIT_OK;
     case ERR_RETRY: return EXIT_UNREACHABLE;
@@ -165,7 +165,7 @@ static int open_stream(struct engine *engine, struct err *reterr)
         if (strcmp(reterr->sqlstate, "55006") != 0 || run_stop)
             break;
         if (clock_mono_us() > until_us) {
-            reterr->class = ERR_REFUSED;
+            reterr->kind = ERR_REFUSED;
             err_hint(reterr, "another process reads this slot: stop it, or choose another source.slot");
             break;
         }
@@ -215,7 +215,7 @@ static const char *pause_category(const struct err *err)
         return "privilege";
     if (strncmp(err->sqlstate, "42", 2) == 0)
         return "schema_mismatch";
-    return err->class == ERR_CONFIG ? "config" : "refused";
+    return err->kind == ERR_CONFIG ? "config" : "refused";
 }
 
 /* Records the pause, with the way out, for `status`. One that the record already holds stays as it is. */
@@ -245,7 +245,7 @@ static int wait_for_resume(struct engine *engine, const struct err *why, struct 
         return -1;
     if (engine->until_lsn) {
         *reterr = *why;
-        reterr->class = ERR_REFUSED;
+        reterr->kind = ERR_REFUSED;
         return -1;
     }
     for (int64_t next_us = 0; !run_stop; usleep(100 * 1000)) {
@@ -345,7 +345,7 @@ static int open_sink(struct run *run, struct err *reterr)
         return 0;
     if (lookups_load(engine->binding.lookups, engine->sink, INT_MAX, reterr) != 0) /* for retries of the quarantine */
         return -1;
-    struct err why = {.class = ERR_REFUSED};
+    struct err why = {.kind = ERR_REFUSED};
     snprintf(why.message, sizeof(why.message), "%s", position.pause_reason);
     (void)err_pause(&why, position.pause_category);
     return wait_for_resume(engine, &why, reterr);
@@ -367,13 +367,13 @@ static int session(struct run *run, struct err *reterr)
         run->streamed = true;
         if (stream_run(engine, &why) == 0)
             return 0;
-        if (why.class != ERR_REFUSED && why.class != ERR_CONFIG) {
+        if (why.kind != ERR_REFUSED && why.kind != ERR_CONFIG) {
             *reterr = why;
             return -1;
         }
         if (wait_for_resume(engine, &why, reterr) != 0)
             return -1;
-        if (why.class == ERR_CONFIG || strcmp(pause_category(&why), "schema_mismatch") == 0) {
+        if (why.kind == ERR_CONFIG || strcmp(pause_category(&why), "schema_mismatch") == 0) {
             run->rebind = true;
             return err_set(reterr, ERR_RETRY, "the mapping is compared with the catalogues anew");
         }
@@ -383,7 +383,7 @@ static int session(struct run *run, struct err *reterr)
 /* A server that has become read-only (a full disk on some hosts, a failover) passes; so does what is ERR_RETRY. */
 static bool passes_by_itself(const struct run *run, const struct err *err)
 {
-    return run->connected && (err->class == ERR_RETRY || strcmp(err->sqlstate, "25006") == 0);
+    return run->connected && (err->kind == ERR_RETRY || strcmp(err->sqlstate, "25006") == 0);
 }
 
 static void back_off(struct run *run, const struct err *err)
@@ -403,9 +403,9 @@ static void back_off(struct run *run, const struct err *err)
 
 static int report(const struct engine *engine, const struct err *err)
 {
-    if (err->class == ERR_STOP)
+    if (err->kind == ERR_STOP)
         return EXIT_OK;
-    return engine->paused ? EXIT_PAUSED : run_exit_of(err->class);
+    return engine->paused ? EXIT_PAUSED : run_exit_of(err->kind);
 }
 
 static int run_sessions(struct run *run, struct err *reterr)
@@ -430,7 +430,7 @@ int run_pipeline(const struct settings *settings, const struct run_options *opti
     struct engine engine = {.settings = settings, .options = options, .until_lsn = options->until_lsn};
     struct run run = {.engine = &engine, .backoff_ms = settings->reconnect_min_ms};
     if (handover_init(&engine.handover, reterr) != 0)
-        return run_exit_of(reterr->class);
+        return run_exit_of(reterr->kind);
     pthread_mutex_init(&engine.watch.lock, NULL);
     buf_init(&engine.mapping, MAP_FILE_MAX_BYTES);
     int exit_code = run_sessions(&run, reterr);

@@ -25,7 +25,7 @@ enum run_exit {
     EXIT_PAUSED = 5,      /* the breaker, or another pause, ended a one-shot run; do not restart */
     EXIT_FINDINGS = 6,    /* check, map check, map test, status: found something */
 };
-int run_exit_of(enum err_class class);
+int run_exit_of(enum err_kind kind);
 
 /* Set by the signal handler: finish the batch and leave. (A second signal ends the process where it stands, which is
  * safe at any point: run_cmd.c.) */

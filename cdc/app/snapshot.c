@@ -55,7 +55,7 @@ static void abandon(struct snapshot *s, const struct err *why)
     if (!failed)
         failed = pgsink_snapshot_abandon(s->engine->sink, &err);
     log_event(failed ? LOG_WARN : LOG_INFO, "snapshot_abandoned", "slot=%s why=%s%s%s", settings->source_slot,
-              err_class_name(why->class), failed ? " left=yes msg=" : "", failed ? err.message : "");
+              err_kind_name(why->kind), failed ? " left=yes msg=" : "", failed ? err.message : "");
 }
 
 /* --- begin --- */
@@ -97,7 +97,7 @@ static int take(struct snapshot *s, bool again, struct err *reterr)
     fast_load_log(s->engine, &before);
     if (take_begun(s, again, reterr) == 0)
         return 0;
-    if (!again && (reterr->class == ERR_CONFIG || reterr->class == ERR_REFUSED))
+    if (!again && (reterr->kind == ERR_CONFIG || reterr->kind == ERR_REFUSED))
         abandon(s, reterr);
     return -1;
 }

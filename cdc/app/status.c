@@ -45,7 +45,7 @@ static const char *state_of(const struct pipeline_report *report)
 static void judge_lag(struct status *status)
 {
     const struct pipeline_report *report = status->report;
-    bool source_read = status->source_err.class == ERR_NONE;
+    bool source_read = status->source_err.kind == ERR_NONE;
     status->retained_bytes = -1;
     if (source_read && status->slot.exists && status->slot.current_lsn >= status->slot.restart_lsn &&
         status->slot.restart_lsn != 0)
@@ -70,7 +70,7 @@ static void judge_slot(struct status *status)
     const struct pipeline_report *report = status->report;
     const char *name = status->settings->source_slot;
     bool streaming = report && report->exists && report->position.state == PIPELINE_STREAMING;
-    if (status->source_err.class != ERR_NONE)
+    if (status->source_err.kind != ERR_NONE)
         return;
     if (!slot->exists) {
         if (streaming)
@@ -169,11 +169,11 @@ void status_judge(struct status *status)
     judge_lag(status);
     judge_target(status);
     judge_slot(status);
-    const struct err *failed = status->target_err.class != ERR_NONE ? &status->target_err : &status->source_err;
+    const struct err *failed = status->target_err.kind != ERR_NONE ? &status->target_err : &status->source_err;
     if (status->report && status->report->position.paused)
         status->exit_code = EXIT_PAUSED;
-    else if (failed->class != ERR_NONE)
-        status->exit_code = run_exit_of(failed->class);
+    else if (failed->kind != ERR_NONE)
+        status->exit_code = run_exit_of(failed->kind);
     else
         status->exit_code = status->note_count ? EXIT_FINDINGS : EXIT_OK;
 }

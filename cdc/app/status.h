@@ -22,7 +22,7 @@ struct status_note {
 
 struct status {
     const struct settings *settings;
-    struct err source_err, target_err; /* class ERR_NONE: the side was read */
+    struct err source_err, target_err; /* kind ERR_NONE: the side was read */
     struct pipeline_report *report;    /* NULL where the target could not be read */
     struct slot_state slot;            /* valid where the source was read */
     size_t category_count;

@@ -127,7 +127,7 @@ static void print_source(const struct status *status)
 {
     const struct slot_state *slot = &status->slot;
     char text[32];
-    if (status->source_err.class != ERR_NONE) {
+    if (status->source_err.kind != ERR_NONE) {
         print_unreachable("source", &status->source_err);
         return;
     }
@@ -258,7 +258,7 @@ static void print_rules(const struct status *status)
 void status_print(const struct status *status)
 {
     print_head(status);
-    if (status->target_err.class != ERR_NONE)
+    if (status->target_err.kind != ERR_NONE)
         print_unreachable("target", &status->target_err);
     print_position(status);
     print_snapshot(status);
@@ -282,8 +282,8 @@ void status_print(const struct status *status)
 static void put_side(struct json *json, const char *key, const struct err *err)
 {
     json_open(json, key, '{');
-    json_bool(json, "reachable", err->class == ERR_NONE);
-    json_text(json, "error", err->class == ERR_NONE ? NULL : err->message);
+    json_bool(json, "reachable", err->kind == ERR_NONE);
+    json_text(json, "error", err->kind == ERR_NONE ? NULL : err->message);
     json_text(json, "hint", err->hint[0] ? err->hint : NULL);
     json_close(json, '}');
 }
@@ -291,7 +291,7 @@ static void put_side(struct json *json, const char *key, const struct err *err)
 static void put_slot(struct json *json, const struct status *status)
 {
     const struct slot_state *slot = &status->slot;
-    if (status->source_err.class != ERR_NONE) {
+    if (status->source_err.kind != ERR_NONE) {
         json_null(json, "slot");
         return;
     }

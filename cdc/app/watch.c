@@ -71,7 +71,7 @@ static void look_at_catalog(struct engine *engine)
 {
     struct watch *watch = &engine->watch;
     struct err err = {0};
-    if (engine_recheck_catalog(engine, watch->conn, &err) == 0 || err.class != ERR_REFUSED)
+    if (engine_recheck_catalog(engine, watch->conn, &err) == 0 || err.kind != ERR_REFUSED)
         return;
     pthread_mutex_lock(&watch->lock);
     watch->err = err;

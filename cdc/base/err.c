@@ -16,7 +16,7 @@ static void put_text(char *target, size_t size, const char *text)
     target[len] = '\0';
 }
 
-int err_set(struct err *err, enum err_class class, const char *format, ...)
+int err_set(struct err *err, enum err_kind kind, const char *format, ...)
 {
     /* formatted aside, for an argument may point into *err itself */
     char text[2 * ERR_TEXT_MAX];
@@ -27,7 +27,7 @@ int err_set(struct err *err, enum err_class class, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    *err = (struct err){.class = class};
+    *err = (struct err){.kind = kind};
     put_text(err->message, sizeof(err->message), text);
     return -1;
 }
@@ -69,9 +69,9 @@ int err_wrap(struct err *err, const char *format, ...)
     return -1;
 }
 
-const char *err_class_name(enum err_class class)
+const char *err_kind_name(enum err_kind kind)
 {
-    switch (class) {
+    switch (kind) {
     case ERR_NONE: return "none";
     case ERR_RETRY: return "retry";
     case ERR_POISON: return "poison";

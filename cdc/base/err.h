@@ -1,7 +1,7 @@
 /* What went wrong, and what kind of thing it is.
  *
  * A fallible function returns 0 on success and -1 on failure and fills the `struct err` its caller
- * handed in. It sets a class; only cdc/app turns a class into a policy (retry, quarantine, pause, exit).
+ * handed in. It sets a kind; only cdc/app turns a kind into a policy (retry, quarantine, pause, exit).
  *
  * It never holds a row's values: of a server error only SQLSTATE and the names of table, column and
  * constraint are kept. Message, detail and context of a server stay out, for they quote values.
@@ -15,7 +15,7 @@
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 
-enum err_class {
+enum err_kind {
     ERR_NONE = 0,
     ERR_RETRY,   /* the world's fault, passes by itself: connection lost, deadlock, server starting */
     ERR_POISON,  /* one row's fault: it can be quarantined and the rest goes on */
@@ -30,7 +30,7 @@ enum err_class {
 #define ERR_PAUSE_MAX 24
 
 struct err {
-    enum err_class class;
+    enum err_kind kind;
     char sqlstate[6]; /* "" where no server spoke */
     uint64_t lsn;     /* 0 where none applies */
     char table[ERR_NAME_MAX], column[ERR_NAME_MAX], constraint[ERR_NAME_MAX];
@@ -40,7 +40,7 @@ struct err {
 };
 
 /* Fills *err and returns -1, so that a caller can `return err_set(...)`. err may be NULL. */
-int err_set(struct err *err, enum err_class class, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int err_set(struct err *err, enum err_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Adds what to do next to an error already set. Returns -1 likewise. */
 int err_hint(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -51,6 +51,6 @@ int err_pause(struct err *err, const char *category);
 /* Puts "context: " before the message, to name table, rule or setting on the way up. Returns -1. */
 int err_wrap(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-const char *err_class_name(enum err_class class);
+const char *err_kind_name(enum err_kind kind);
 
 #endif

@@ -116,15 +116,15 @@ static PostgresPollingStatusType wait_connected(PGconn *conn, int timeout_s)
     return state;
 }
 
-static enum err_class connect_class(PGconn *conn, const char *sqlstate, const char *text)
+static enum err_kind connect_kind(PGconn *conn, const char *sqlstate, const char *text)
 {
     if (strncmp(sqlstate, "XX", 2) == 0)
         return ERR_RETRY; /* poolers say so of nearly everything, above all of being full */
     if (strcmp(sqlstate, "0A000") == 0)
         return ERR_REFUSED; /* no conversion to UTF-8 */
     if (sqlstate[0]) {
-        enum err_class class = pg_class_of_sqlstate(sqlstate);
-        return class == ERR_RETRY ? ERR_RETRY : ERR_CONFIG;
+        enum err_kind kind = pg_kind_of_sqlstate(sqlstate);
+        return kind == ERR_RETRY ? ERR_RETRY : ERR_CONFIG;
     }
     if (PQconnectionNeedsPassword(conn) || strstr(text, "certificate") || strstr(text, "SSL was required") ||
         strstr(text, "private key") || strstr(text, "invalid port number") || strstr(text, "invalid sslmode"))
@@ -137,7 +137,7 @@ static int connect_err(struct err *err, const char *side, PGconn *conn)
     char text[ERR_TEXT_MAX], sqlstate[6];
 
     pg_tidy_message(PQerrorMessage(conn), text, sizeof(text), sqlstate);
-    err_set(err, connect_class(conn, sqlstate, text), "%s: %s", side, text[0] ? text : "connecting failed");
+    err_set(err, connect_kind(conn, sqlstate, text), "%s: %s", side, text[0] ? text : "connecting failed");
     if (err)
         memcpy(err->sqlstate, sqlstate, sizeof(sqlstate));
     if (PQconnectionNeedsPassword(conn))

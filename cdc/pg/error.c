@@ -15,7 +15,7 @@
 
 struct sqlstate_rule {
     const char *prefix; /* the longest that fits decides, so exact codes stand beside their class */
-    enum err_class class;
+    enum err_kind kind;
     bool message_is_safe;
 };
 
@@ -70,10 +70,10 @@ static const struct sqlstate_rule *find_rule(const char *sqlstate)
     return found;
 }
 
-enum err_class pg_class_of_sqlstate(const char *sqlstate)
+enum err_kind pg_kind_of_sqlstate(const char *sqlstate)
 {
     const struct sqlstate_rule *rule = find_rule(sqlstate);
-    return rule ? rule->class : ERR_FATAL;
+    return rule ? rule->kind : ERR_FATAL;
 }
 
 static const char *hint_of_sqlstate(const char *sqlstate, const char *side)
@@ -158,14 +158,10 @@ static int err_from_libpq(struct err *err, const char *side, PGconn *conn, const
     bool lost = is_lost(conn);
 
     pg_tidy_message(message, text, sizeof(text), sqlstate);
-    enum err_class class = lost ? ERR_RETRY : ERR_FATAL;
+    enum err_kind kind = lost ? ERR_RETRY : ERR_FATAL;
     if (sqlstate[0] && find_rule(sqlstate))
-        class = pg_class_of_sqlstate(sqlstate);
-    err_set(err, class, "%s: %s failed%s%s", side, doing,
-            text[0] ? ": "
-            : lost  ? ": the connection is lost"
-                    : "",
-            text);
+        kind = pg_kind_of_sqlstate(sqlstate);
+    err_set(err, kind, "%s: %s failed%s%s", side, doing, text[0] ? ": " : lost ? ": the connection is lost" : "", text);
     if (err)
         memcpy(err->sqlstate, sqlstate, sizeof(sqlstate));
     return -1;
@@ -215,7 +211,7 @@ int pg_err(struct err *err, const char *side, PGconn *conn, const PGresult *resu
     }
     const char *said = raised ? NULL : safe_message(result, sqlstate);
 
-    err_set(err, raised ? ERR_POISON : pg_class_of_sqlstate(sqlstate), "%s: %s failed (SQLSTATE %s%s%s%s%s%s%s)%s%s",
+    err_set(err, raised ? ERR_POISON : pg_kind_of_sqlstate(sqlstate), "%s: %s failed (SQLSTATE %s%s%s%s%s%s%s)%s%s",
             side, doing, sqlstate, table[0] ? ", table " : "", table, column[0] ? ", column " : "", column,
             constraint[0] ? ", constraint " : "", constraint, said ? ": " : "", said ? said : "");
     if (!err)

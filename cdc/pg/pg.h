@@ -33,13 +33,13 @@ struct pg_options {
 int pg_open(const struct pg_options *options, PGconn **ret_conn, struct err *reterr) MUST_CHECK;
 void pg_close(PGconn *conn); /* NULL is fine */
 
-/* Fills *err from a failed result (or, with result NULL, from the connection), with class by SQLSTATE and
+/* Fills *err from a failed result (or, with result NULL, from the connection), with kind by SQLSTATE and
  * without the server's message where that may hold values. `doing` begins the sentence: "reading the catalogue".
  * Returns -1. */
 int pg_err(struct err *err, const char *side, PGconn *conn, const PGresult *result, const char *doing);
-/* The class that a SQLSTATE means: 08, 57P, 53, 40, 55P03, 55006, 57014 retry; 22, 23, 44, 54000, P0001 (RAISE) poison;
+/* The kind that a SQLSTATE means: 08, 57P, 53, 40, 55P03, 55006, 57014 retry; 22, 23, 44, 54000, P0001 (RAISE) poison;
  * 42, 28, 3D, 25006, 55000 config; else fatal. The whole table stands in error.c. */
-enum err_class pg_class_of_sqlstate(const char *sqlstate);
+enum err_kind pg_kind_of_sqlstate(const char *sqlstate);
 
 /* Runs one statement with text parameters, waits, expects tuples or a command tag. The caller clears *ret_result
  * (NULL where the caller does not want it). Without parameters by the simple protocol, as replication needs. */

@@ -142,7 +142,7 @@ static int split_key(PGconn *conn, const struct relation *relation, const char *
     }
     if (pg_query(conn, SIDE, "reading a key", "SELECT pg_catalog.json_array_elements_text($1::json)", 1, &key, &result,
                  reterr))
-        return reterr->class == ERR_POISON ? refuse_key(relation, reterr) : -1;
+        return reterr->kind == ERR_POISON ? refuse_key(relation, reterr) : -1;
     bool fits = (size_t)PQntuples(result) == relation->key_count;
     for (int i = 0; fits && i < PQntuples(result); i++)
         params[i] = PQgetisnull(result, i, 0) ? NULL : arena_strdup(arena, PQgetvalue(result, i, 0));
@@ -166,7 +166,7 @@ static int read_by_key(PGconn *conn, const struct sample_options *options, const
         buf_printf(&sql, " = $%zu", k + 1);
     }
     if (ask(conn, relation, &sql, (int)relation->key_count, params, ret_result, reterr))
-        return reterr->class == ERR_POISON ? refuse_key(relation, reterr) : -1;
+        return reterr->kind == ERR_POISON ? refuse_key(relation, reterr) : -1;
     return 0;
 }
 
@@ -182,7 +182,7 @@ int sample_key(PGconn *conn, const struct relation *relation, const char *key, s
     for (size_t k = 0; k < relation->key_count; k++)
         buf_printf(&sql, "%s$%zu::%s::text", k ? ", " : "SELECT ", k + 1, relation->columns[relation->key[k]].type);
     if (ask(conn, relation, &sql, (int)relation->key_count, params, &result, reterr))
-        return reterr->class == ERR_POISON ? refuse_key(relation, reterr) : -1;
+        return reterr->kind == ERR_POISON ? refuse_key(relation, reterr) : -1;
     *ret_identity = arena_zalloc(arena, relation->key_count + 1, sizeof(**ret_identity));
     for (size_t k = 0; k < relation->key_count; k++) {
         uint32_t len = (uint32_t)PQgetlength(result, 0, (int)k);

@@ -199,15 +199,15 @@ static int err_create(PGconn *conn, const PGresult *result, const char *slot, st
     if (!reterr)
         return -1;
     if (strcmp(reterr->sqlstate, "42710") == 0) {
-        reterr->class = ERR_REFUSED;
+        reterr->kind = ERR_REFUSED;
         return err_hint(reterr, "A slot \"%s\" exists already: drop it, or name another one", slot);
     }
     if (strcmp(reterr->sqlstate, "53400") == 0) {
-        reterr->class = ERR_CONFIG;
+        reterr->kind = ERR_CONFIG;
         return err_hint(reterr, "All slots of the source are in use: drop one, or raise max_replication_slots");
     }
     if (strcmp(reterr->sqlstate, "55000") == 0) {
-        reterr->class = ERR_CONFIG;
+        reterr->kind = ERR_CONFIG;
         return err_hint(reterr, "Set wal_level = logical on the source and restart it (on RDS: "
                                 "rds.logical_replication = 1)");
     }

@@ -181,9 +181,9 @@ static int start(struct stream *stream, const struct stream_options *options, st
         struct err err;
         pg_err(&err, SIDE, stream->conn, result, "starting the stream");
         if (strcmp(err.sqlstate, "55006") == 0)
-            err.class = ERR_RETRY;
+            err.kind = ERR_RETRY;
         else if (strcmp(err.sqlstate, "42704") == 0 || strcmp(err.sqlstate, "55000") == 0)
-            err.class = ERR_REFUSED;
+            err.kind = ERR_REFUSED;
         else
             slot_explain_plugin(result, &err);
         if (reterr)

@@ -23,11 +23,9 @@
 #include <simdjson.h>
 
 extern "C" {
-#define class class_ /* a C header may have a member of that name */
 #include "cdc/base/lsn.h"
 #include "cdc/base/timestamp.h"
 #include "cdc/source/wal2json.h"
-#undef class
 }
 
 namespace ondemand = simdjson::ondemand;

@@ -91,7 +91,7 @@ static void a_lost_connection_is_no_half_batch(void **state)
                  " AND datname = current_database()");
     world_insert(w, "offices", "3, 'East'");
     assert_int_equal(world_try_apply(w, &err), -1);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(err.kind, ERR_RETRY);
     world_reopen(w);
     assert_true(w->position.lsn < w->lsn);
     assert_world(w, "SELECT count(*) FROM app.offices", "1");
@@ -107,14 +107,14 @@ static void assert_nothing_without(struct world *w, const char *destroy, const c
     world_run(w, destroy);
     world_insert(w, "offices", "2, 'South'");
     assert_int_equal(world_try_apply(w, &err), -1);
-    assert_int_equal(err.class, ERR_FATAL);
+    assert_int_equal(err.kind, ERR_FATAL);
     for (int id = 3; id < 103; id++) {
         char values[32];
         snprintf(values, sizeof(values), "%d, 'East'", id);
         world_insert(w, "offices", values);
     }
     assert_int_equal(world_try_apply(w, &err), -1);
-    assert_int_equal(err.class, ERR_FATAL);
+    assert_int_equal(err.kind, ERR_FATAL);
     assert_world(w, "SELECT count(*) FROM app.offices", "1");
     world_run(w, "DELETE FROM legacy.offices WHERE id > 1");
     world_run(w, restore);
@@ -144,7 +144,7 @@ static void a_moved_position_is_left_alone(void **state)
     world_run(w, "UPDATE pgrekey.pipeline SET lsn = lsn + 1");
     world_insert(w, "offices", "2, 'South'");
     assert_int_equal(world_try_apply(w, &err), -1);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(err.kind, ERR_RETRY);
     assert_world(w, "SELECT count(*) FROM app.offices", "1");
     world_run(w, "DELETE FROM legacy.offices WHERE id > 1");
 }
@@ -855,7 +855,7 @@ static void truncate_pauses_where_the_rule_says_so(void **state)
     world_insert(w, "offices", "2, 'South'");
     world_truncate(w, "orders");
     assert_int_equal(world_try_apply(w, &err), -1);
-    assert_int_equal(err.class, ERR_REFUSED);
+    assert_int_equal(err.kind, ERR_REFUSED);
     assert_world(w, "SELECT count(*) FROM app.offices", "1");
     world_reopen(w);
     assert_true(w->position.lsn == before);
@@ -993,7 +993,7 @@ static void the_breaker_refuses_the_batch_that_opens_it(void **state)
     world_insert(w, "orders", "6, 1, -1, 'paid', NULL");
     world_insert(w, "orders", "7, 1, -1, 'paid', NULL");
     assert_int_equal(world_try_apply(w, &err), -1);
-    assert_int_equal(err.class, ERR_REFUSED);
+    assert_int_equal(err.kind, ERR_REFUSED);
     world_run(w, "DELETE FROM legacy.orders WHERE id > 5");
 }
 
@@ -1030,7 +1030,7 @@ static void a_rule_that_no_snapshot_copied_is_new(void **state)
     world_run(w, "UPDATE pgrekey.mapping_step SET step = 'other', target_table = '' WHERE step = 'notes'");
     world_run(w, "INSERT INTO app.notes (id) VALUES (gen_random_uuid())");
     assert_int_equal(pgsink_open(&w->options, &w->sink, &w->position, &err), -1);
-    assert_int_equal(err.class, ERR_REFUSED);
+    assert_int_equal(err.kind, ERR_REFUSED);
     assert_non_null(strstr(err.message, "rule notes"));
     assert_non_null(strstr(err.message, "app.notes"));
     world_run(w, "DELETE FROM app.notes");
@@ -1088,7 +1088,7 @@ static void a_loader_of_a_dead_engine_is_kept_out(void **state)
     assert_int_equal(pgsink_snapshot_resume(w->sink, &err), 0);
     world_insert(w, "offices", "2, 'South'");
     assert_int_equal(load(w, loader, true, &err), -1);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(err.kind, ERR_RETRY);
     assert_world(w, "SELECT count(*) FROM app.offices", "0");
     assert_world(w, "SELECT count(*) FROM pgrekey.snapshot_part WHERE done", "0");
     sink_close(loader);
@@ -1103,9 +1103,9 @@ static void a_snapshot_waits_for_loaders_of_a_dead_engine(void **state)
     begin_snapshot(w);
     world_run(w, "BEGIN; SELECT FROM pgrekey.pipeline FOR KEY SHARE"); /* as a loader in the midst of its part */
     assert_int_equal(pgsink_snapshot_resume(w->sink, &err), -1);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(err.kind, ERR_RETRY);
     assert_int_equal(pgsink_snapshot_begin(w->sink, true, &err), -1);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(err.kind, ERR_RETRY);
     world_run(w, "COMMIT");
     assert_int_equal(pgsink_snapshot_resume(w->sink, &err), 0);
 }

@@ -328,7 +328,7 @@ void world_apply(struct world *w)
 {
     struct err err = {0};
     if (world_try_apply(w, &err))
-        fail_msg("apply: %s: %s", err_class_name(err.class), err.message);
+        fail_msg("apply: %s: %s", err_kind_name(err.kind), err.message);
 }
 
 void world_apply_part(struct world *w)

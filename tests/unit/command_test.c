@@ -105,7 +105,7 @@ static void what_is_mistyped_is_answered_with_what_was_meant(void **state)
         snprintf(text, sizeof(text), "%s", cases[i].typed);
         assert_int_equal(command_parse(words_of(text, argv), argv, &line, &err), -1);
         print_message("%s: %s | %s\n", cases[i].typed, err.message, err.hint);
-        assert_int_equal(err.class, ERR_CONFIG);
+        assert_int_equal(err.kind, ERR_CONFIG);
         assert_non_null(strstr(err.message, cases[i].message));
         if (cases[i].hint)
             assert_string_equal(err.hint, cases[i].hint);

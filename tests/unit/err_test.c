@@ -12,7 +12,7 @@ static void set_fills_class_and_message_and_returns_minus_one(void **state)
     (void)state;
     struct err err = {.sqlstate = "23505", .table = "old", .hint = "old"};
     assert_int_equal(err_set(&err, ERR_CONFIG, "setting %s is %d", "x", 5), -1);
-    assert_int_equal(err.class, ERR_CONFIG);
+    assert_int_equal(err.kind, ERR_CONFIG);
     assert_string_equal(err.message, "setting x is 5");
     assert_string_equal(err.sqlstate, "");
     assert_string_equal(err.table, "");
@@ -42,7 +42,7 @@ static void wrap_puts_context_before_and_keeps_the_rest(void **state)
     assert_string_equal(err.sqlstate, "22001");
     assert_string_equal(err.hint, "see docs");
     assert_string_equal(err.pause, "truncate");
-    assert_int_equal(err.class, ERR_POISON);
+    assert_int_equal(err.kind, ERR_POISON);
 }
 
 static void message_may_be_made_of_itself(void **state)
@@ -78,8 +78,8 @@ static void every_class_has_a_name(void **state)
 {
     (void)state;
     for (int i = ERR_NONE; i <= ERR_STOP; i++)
-        assert_string_not_equal(err_class_name((enum err_class)i), "unknown");
-    assert_string_equal(err_class_name(ERR_POISON), "poison");
+        assert_string_not_equal(err_kind_name((enum err_kind)i), "unknown");
+    assert_string_equal(err_kind_name(ERR_POISON), "poison");
 }
 
 int main(void)

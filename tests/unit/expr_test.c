@@ -690,7 +690,7 @@ static void without_a_catalogue_only_the_grammar_is_checked(void **state)
     assert_int_equal(expr_resolve_condition(text_expr(&f, "1 + 1"), NULL, &err), -1);
     assert_int_equal(expr_resolve_condition(text_expr(&f, "sent"), &f.relation, &err), 0);
     assert_int_equal(expr_resolve_condition(text_expr(&f, "t"), &f.relation, &err), -1);
-    assert_int_equal(err.class, ERR_CONFIG);
+    assert_int_equal(err.kind, ERR_CONFIG);
     fixture_done(&f);
 }
 

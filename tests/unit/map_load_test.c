@@ -37,7 +37,7 @@ static struct map *load(const char *yaml, char **ret_issues)
     int status = map_load_memory("m.yaml", yaml, strlen(yaml), &map, &issues, &err);
     assert_int_equal(status == 0, !map_issues_have_errors(&issues));
     if (status < 0)
-        assert_int_equal(err.class, ERR_CONFIG);
+        assert_int_equal(err.kind, ERR_CONFIG);
     *ret_issues = print_issues(&issues);
     map_issues_free(&issues);
     return map;
@@ -339,7 +339,7 @@ static void a_missing_file_is_one_clear_error(void **state)
     struct map_issues issues = {0};
     struct err err = {0};
     assert_int_equal(map_load("/nonexistent/m.yaml", &map, &issues, &err), -1);
-    assert_int_equal(err.class, ERR_CONFIG);
+    assert_int_equal(err.kind, ERR_CONFIG);
     assert_non_null(strstr(err.message, "cannot open the mapping /nonexistent/m.yaml"));
     map_issues_free(&issues);
 }
@@ -367,7 +367,7 @@ static void what_a_setting_skips_is_found_by_rule_or_entity(void **state)
         int status = map_skip(map, cases[i].names, &issues, &err);
         assert_int_equal(status, cases[i].wrong ? -1 : 0);
         if (cases[i].wrong) {
-            assert_int_equal(err.class, ERR_CONFIG);
+            assert_int_equal(err.kind, ERR_CONFIG);
             assert_string_equal(err.message, cases[i].wrong);
             assert_non_null(strstr(err.hint, cases[i].hint));
         }

@@ -193,7 +193,7 @@ static void refusal_by_sqlstate_decides_the_class(void **state)
     (void)state;
     static const struct {
         const char *sqlstate;
-        enum err_class class;
+        enum err_kind kind;
     } cases[] = {{"28P01", ERR_CONFIG}, {"28000", ERR_CONFIG}, {"3D000", ERR_CONFIG},  {"42501", ERR_CONFIG},
                  {"57P03", ERR_RETRY},  {"53300", ERR_RETRY},  {"0A000", ERR_REFUSED}, {"XX000", ERR_RETRY}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -206,7 +206,7 @@ static void refusal_by_sqlstate_decides_the_class(void **state)
         stop_server(&server);
         assert_null(conn);
         assert_string_equal(err.sqlstate, cases[i].sqlstate);
-        assert_int_equal(err.class, cases[i].class);
+        assert_int_equal(err.kind, cases[i].kind);
         assert_null(strchr(err.message, '\n'));
     }
 }
@@ -234,7 +234,7 @@ static void encoding_that_cannot_be_converted_is_refused(void **state)
         pg_close(conn);
         stop_server(&server);
         if (cases[i].rc != 0) {
-            assert_int_equal(err.class, ERR_REFUSED);
+            assert_int_equal(err.kind, ERR_REFUSED);
             assert_non_null(strstr(err.message, cases[i].encoding));
         }
     }
@@ -250,7 +250,7 @@ static void silent_server_times_out_as_retry(void **state)
     start_server(&server, &script);
     assert_int_equal(open_at(server.port, "", (struct pg_options){.connect_timeout_s = 1}, &conn, &err), -1);
     stop_server(&server);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(err.kind, ERR_RETRY);
     assert_non_null(strstr(err.message, "took more than 1 s"));
 }
 
@@ -260,7 +260,7 @@ static void nobody_listening_is_retry(void **state)
     struct err err;
     PGconn *conn;
     assert_int_equal(open_at(1, "", (struct pg_options){0}, &conn, &err), -1);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(err.kind, ERR_RETRY);
     assert_non_null(strstr(err.message, "Connection refused"));
 }
 
@@ -272,13 +272,13 @@ static void wrong_connection_string_is_not_quoted(void **state)
     PGconn *conn;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         assert_int_equal(open_at(1, cases[i], (struct pg_options){0}, &conn, &err), -1);
-        assert_int_equal(err.class, ERR_CONFIG);
+        assert_int_equal(err.kind, ERR_CONFIG);
         assert_null(strstr(err.message, "secret"));
         assert_null(strstr(err.hint, "secret"));
     }
     const struct pg_options uri = {.side = "source", .conninfo = "postgresql://u:se%zzcret@h/d"};
     assert_int_equal(pg_open(&uri, &conn, &err), -1);
-    assert_int_equal(err.class, ERR_CONFIG);
+    assert_int_equal(err.kind, ERR_CONFIG);
     assert_null(strstr(err.message, "cret@"));
 }
 
@@ -311,7 +311,7 @@ static void session_settings_of_another_form_are_refused(void **state)
         start_server(&server, &script);
         assert_int_equal(open_at(server.port, "", (struct pg_options){.session = cases[i]}, &conn, &err), -1);
         stop_server(&server);
-        assert_int_equal(err.class, ERR_CONFIG);
+        assert_int_equal(err.kind, ERR_CONFIG);
     }
 }
 
@@ -325,20 +325,20 @@ static void password_file_must_hold_one(void **state)
 
     assert_true(fd >= 0);
     assert_int_equal(open_at(1, "", (struct pg_options){.password_file = path}, &conn, &err), -1);
-    assert_int_equal(err.class, ERR_CONFIG);
+    assert_int_equal(err.kind, ERR_CONFIG);
     assert_non_null(strstr(err.message, "first line is empty"));
     assert_int_equal(write(fd, "\nsecret", 7), 7);
     close(fd);
     assert_int_equal(open_at(1, "", (struct pg_options){.password_file = path}, &conn, &err), -1);
-    assert_int_equal(err.class, ERR_CONFIG);
+    assert_int_equal(err.kind, ERR_CONFIG);
     unlink(path);
     assert_int_equal(open_at(1, "", (struct pg_options){.password_file = path}, &conn, &err), -1);
-    assert_int_equal(err.class, ERR_CONFIG);
+    assert_int_equal(err.kind, ERR_CONFIG);
     assert_non_null(strstr(err.message, "No such file"));
 }
 
 /* Whatever way leads to a message: pg_err() with the result, without it, libpq's own text. */
-static void assert_query_error(const struct script *script, enum err_class class, bool told)
+static void assert_query_error(const struct script *script, enum err_kind kind, bool told)
 {
     struct server server;
     struct err err, bare;
@@ -353,7 +353,7 @@ static void assert_query_error(const struct script *script, enum err_class class
     stop_server(&server);
 
     assert_string_equal(err.sqlstate, script->sqlstate);
-    assert_int_equal(err.class, class);
+    assert_int_equal(err.kind, kind);
     assert_string_equal(err.table, "patients");
     assert_string_equal(err.constraint, "patients_name_key");
     assert_non_null(strstr(err.message, script->sqlstate));
@@ -393,7 +393,7 @@ static void what_a_function_raises_is_the_rows_fault_and_its_names_are_none(void
         snprintf(expected, sizeof(expected), "target: inserting rows failed (SQLSTATE %s)", sqlstates[i]);
         assert_string_equal(err.message, expected);
         assert_string_equal(err.table, "");
-        assert_int_equal(err.class, ERR_POISON);
+        assert_int_equal(err.kind, ERR_POISON);
     }
 }
 
@@ -425,7 +425,7 @@ static void a_connection_lost_behind_an_error_tells_no_values(void **state)
     assert_int_equal(pg_run(conn, "target", "inserting rows", "INSERT", &err), -1);
     assert_null(strstr(err.message, SECRET));
     assert_int_equal(pg_run(conn, "target", "inserting rows", "INSERT", &err), -1);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(err.kind, ERR_RETRY);
     assert_null(strstr(err.message, SECRET));
     pg_close(conn);
     stop_server(&server);
@@ -444,7 +444,7 @@ static void a_connection_lost_in_sending_is_retry(void **state)
     shutdown(PQsocket(conn), SHUT_WR);
     stop_server(&server);
     assert_int_equal(pg_run(conn, "target", "inserting rows", "INSERT", &err), -1);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(err.kind, ERR_RETRY);
     pg_close(conn);
 }
 

@@ -13,7 +13,7 @@ static void sqlstate_means_class(void **state)
     (void)state;
     static const struct {
         const char *sqlstate;
-        enum err_class class;
+        enum err_kind kind;
     } cases[] = {
         {"08006", ERR_RETRY},  {"57P01", ERR_RETRY},  {"57P03", ERR_RETRY},  {"57P04", ERR_CONFIG},
         {"53100", ERR_RETRY},  {"53300", ERR_RETRY},  {"40001", ERR_RETRY},  {"40P01", ERR_RETRY},
@@ -29,9 +29,9 @@ static void sqlstate_means_class(void **state)
         {"27000", ERR_POISON},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        enum err_class class = pg_class_of_sqlstate(cases[i].sqlstate);
-        if (class != cases[i].class)
-            fail_msg("%s means %s", cases[i].sqlstate, err_class_name(class));
+        enum err_kind kind = pg_kind_of_sqlstate(cases[i].sqlstate);
+        if (kind != cases[i].kind)
+            fail_msg("%s means %s", cases[i].sqlstate, err_kind_name(kind));
     }
 }
 
@@ -81,7 +81,7 @@ static void no_connection_is_told_and_not_dereferenced(void **state)
     (void)state;
     struct err err;
     assert_int_equal(pg_err(&err, "target", NULL, NULL, "inserting rows"), -1);
-    assert_int_equal(err.class, ERR_RETRY);
+    assert_int_equal(err.kind, ERR_RETRY);
     assert_non_null(strstr(err.message, "target: inserting rows failed: "));
     assert_int_equal(pg_err(NULL, "target", NULL, NULL, "inserting rows"), -1);
 }
@@ -92,7 +92,7 @@ static void an_answer_of_the_wrong_kind_is_fatal(void **state)
     struct err err;
     PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_COPY_IN);
     pg_err(&err, "source", NULL, result, "reading the slot");
-    assert_int_equal(err.class, ERR_FATAL);
+    assert_int_equal(err.kind, ERR_FATAL);
     assert_string_equal(err.message, "source: reading the slot failed: unexpected answer PGRES_COPY_IN");
     PQclear(result);
 }

@@ -58,7 +58,7 @@ static void what_a_trigger_raises_is_the_rows_fault_whatever_its_sqlstate(void *
     (void)state;
     static const char *const raised[] = {"42501", "PT409", "0A000", "57P01", ""};
     for (size_t i = 0; i < sizeof(raised) / sizeof(*raised); i++) {
-        struct err refusal = {.class = ERR_POISON};
+        struct err refusal = {.kind = ERR_POISON};
         snprintf(refusal.sqlstate, sizeof(refusal.sqlstate), "%s", raised[i]);
         assert_int_equal(refusal_category(&refusal, false), CATEGORY_VALIDATION_FAILURE);
         assert_string_equal(refusal_reason(&refusal, false), "a trigger or view on the target refuses it");

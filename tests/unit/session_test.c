@@ -33,7 +33,7 @@ static void a_statement_that_was_cut_off_is_not_sent(void **state)
     buf_puts(&sql, " WHERE a = 1");
     assert_true(session_refuses(session_text(&sql)));
     assert_int_equal(session_query(&s, "deleting rows", session_text(&sql), 0, NULL, NULL, &err), -1);
-    assert_int_equal(err.class, ERR_FATAL);
+    assert_int_equal(err.kind, ERR_FATAL);
     assert_int_equal(session_run(&s, "deleting rows", session_text(&sql), &err), -1);
     assert_int_equal(copyin_begin(&s, session_text(&sql), &err), -1);
     buf_done(&sql);
@@ -51,7 +51,7 @@ static void a_parameter_that_was_cut_off_is_not_sent(void **state)
     session_put_array_item(&array, &value);
     const char *params[] = {"x", session_end_array(&array)};
     assert_int_equal(session_query(&s, "deleting rows", "SELECT", 2, params, NULL, &err), -1);
-    assert_int_equal(err.class, ERR_FATAL);
+    assert_int_equal(err.kind, ERR_FATAL);
     buf_done(&array);
 }
 

@@ -102,7 +102,7 @@ static void numbers_are_read_with_their_unit(void **state)
         if (status == 0)
             assert_int_equal(value, cases[i].value);
         else
-            assert_int_equal(err.class, ERR_CONFIG);
+            assert_int_equal(err.kind, ERR_CONFIG);
     }
 }
 
@@ -138,7 +138,7 @@ static void wrong_files_are_refused_with_line_and_name(void **state)
         struct err err = {0};
         assert_int_equal(settings_load_memory("s.yaml", cases[i].text, strlen(cases[i].text), &settings, &err), -1);
         print_message("%s | %s\n", err.message, err.hint);
-        assert_int_equal(err.class, ERR_CONFIG);
+        assert_int_equal(err.kind, ERR_CONFIG);
         assert_non_null(strstr(err.message, cases[i].message));
         if (cases[i].hint)
             assert_string_equal(err.hint, cases[i].hint);
@@ -215,7 +215,7 @@ static void wrong_environment_and_override_are_named(void **state)
     unsetenv("PGREKEY_BATCH_MAX_ROWS");
     remove(path);
     assert_int_equal(settings_load("/nowhere/at/all.yaml", NULL, 0, &settings, &err), -1);
-    assert_int_equal(err.class, ERR_CONFIG);
+    assert_int_equal(err.kind, ERR_CONFIG);
 }
 
 static void example_in_the_tree_is_the_one_that_is_printed(void **state)

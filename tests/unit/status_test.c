@@ -118,7 +118,7 @@ static void pause_has_its_exit_code_whatever_else_is_wrong(void **state)
     scene.report.position.paused = true;
     snprintf(scene.report.position.pause_reason, sizeof(scene.report.position.pause_reason), "too many failures");
     scene.report.quarantine_open = 3;
-    scene.status.source_err = (struct err){.class = ERR_RETRY};
+    scene.status.source_err = (struct err){.kind = ERR_RETRY};
     expect(&scene, "paused", EXIT_PAUSED, "too many failures");
 }
 
@@ -127,7 +127,7 @@ static void unreachable_source_leaves_what_the_engine_saw(void **state)
     (void)state;
     struct scene scene;
     healthy(&scene);
-    scene.status.source_err = (struct err){.class = ERR_RETRY};
+    scene.status.source_err = (struct err){.kind = ERR_RETRY};
     scene.status.slot = (struct slot_state){0};
     expect(&scene, "streaming", EXIT_UNREACHABLE, NULL);
     assert_int_equal(scene.status.lag_bytes, 500);
@@ -139,7 +139,7 @@ static void unreachable_target_leaves_the_slot(void **state)
     struct scene scene;
     healthy(&scene);
     scene.status.report = NULL;
-    scene.status.target_err = (struct err){.class = ERR_RETRY};
+    scene.status.target_err = (struct err){.kind = ERR_RETRY};
     expect(&scene, "unknown", EXIT_UNREACHABLE, NULL);
     assert_int_equal(scene.status.retained_bytes, 900);
 }

@@ -350,7 +350,7 @@ static void a_contradiction_asks_with_its_reason_and_fails_as_told(void **state)
         f->fail_at = 2;
         f->asked[0] = 0;
         assert_int_equal(try_decode(f, cases[i].json), -1);
-        assert_int_equal(f->err.class, ERR_REFUSED);
+        assert_int_equal(f->err.kind, ERR_REFUSED);
         assert_string_equal(f->err.message, "refused");
         assert_string_equal(f->asked + strlen("public.t:new "), cases[i].asked);
     }
@@ -397,7 +397,7 @@ static void a_delete_without_its_key_is_refused_even_where_that_was_allowed(void
 {
     struct fixture *f = *state;
     assert_int_equal(try_decode(f, HEAD("D") ",\"identity\":[" C("ok", "true") "]}"), -1);
-    assert_int_equal(f->err.class, ERR_REFUSED);
+    assert_int_equal(f->err.kind, ERR_REFUSED);
     assert_non_null(strstr(f->err.message, "public.t"));
     assert_non_null(strstr(f->err.message, "id"));
 }
@@ -454,7 +454,7 @@ static void what_wal2json_does_not_write_is_fatal_and_not_repeated_in_the_error(
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         if (try_decode(f, cases[i]) == 0)
             fail_msg("taken: %s", cases[i]);
-        assert_int_equal(f->err.class, ERR_FATAL);
+        assert_int_equal(f->err.kind, ERR_FATAL);
         assert_null(strstr(f->err.message, "SECRET"));
     }
     decode(f, HEAD("I") ",\"columns\":[" ROW "]}"); /* and the decoder is as good as new */

@@ -490,9 +490,9 @@ static int adopt_one(struct pgsink *s, const struct adopter *adopter, bool *ret_
 /* What the target holds against it is no row's fault here. */
 static int refuse_poison(const struct adopter *adopter, struct err *reterr)
 {
-    if (reterr->class != ERR_POISON)
+    if (reterr->kind != ERR_POISON)
         return -1;
-    reterr->class = ERR_REFUSED;
+    reterr->kind = ERR_REFUSED;
     (void)err_wrap(reterr, "adopt of %s", adopter->name);
     return err_hint(reterr, "look at what it finds: legacy keys, and ids that are UUIDs");
 }

@@ -95,7 +95,7 @@ static int run_step(struct pgsink *s, const struct merge *m, const char *table, 
     struct err why = {0};
 
     if (session_query(s, "merging doubles", sql, 0, NULL, &result, &why)) {
-        if (why.class == ERR_POISON)
+        if (why.kind == ERR_POISON)
             return refuse_double(m, table, &why, reterr);
         *reterr = why;
         return -1;

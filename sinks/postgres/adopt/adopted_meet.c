@@ -145,7 +145,7 @@ static int identify(struct pgsink *s, const struct rule *rule, struct buf *array
     rc = session_run(s, "naming adopted rows", "SAVEPOINT pgrekey_adopted", reterr);
     if (rc == 0 &&
         session_query(s, "naming adopted rows", session_text(&sql), (int)rule->locator_count + 1, params, NULL, &why)) {
-        if (why.class != ERR_POISON) {
+        if (why.kind != ERR_POISON) {
             *reterr = why;
             rc = -1;
         } else {

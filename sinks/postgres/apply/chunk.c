@@ -98,7 +98,7 @@ int chunk_apply(struct pgsink *s, struct row *const *rows, size_t count, struct 
     if (begin(s, reterr))
         return -1;
     if (try_as_sets(s, rows, count, &failure)) {
-        if (failure.class != ERR_POISON) {
+        if (failure.kind != ERR_POISON) {
             if (reterr)
                 *reterr = failure;
             return -1;

@@ -155,7 +155,7 @@ static void send_end(struct quick *q, const struct batch *batch, struct record_s
 /* A row's fault is for the long way to find; anything else is the caller's. */
 static int give_up(struct pgsink *s, struct err *failure, struct err *reterr)
 {
-    if (failure->class != ERR_POISON && failure->class != ERR_NONE) {
+    if (failure->kind != ERR_POISON && failure->kind != ERR_NONE) {
         if (reterr)
             *reterr = *failure;
         return -1;

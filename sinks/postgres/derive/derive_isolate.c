@@ -41,7 +41,7 @@ static int try_plainly(struct pgsink *s, struct derive_one *one, const struct de
     if (derive_merge(s, one, range, &said) == 0)
         return 0;
     if (session_refusal(s, &said, false) != CATEGORY_NONE)
-        said.class = ERR_POISON;
+        said.kind = ERR_POISON;
     if (reterr)
         *reterr = said;
     return -1;

@@ -383,7 +383,7 @@ static int explain_view(const struct mirror_view *view, struct err *reterr)
 {
     char sqlstate[sizeof(reterr->sqlstate)];
 
-    if (reterr->class == ERR_RETRY)
+    if (reterr->kind == ERR_RETRY)
         return err_wrap(reterr, "view %s", view->name);
     memcpy(sqlstate, reterr->sqlstate, sizeof(sqlstate));
     (void)err_set(reterr, ERR_CONFIG, "line %zu of the mapping: the target does not take view %s (SQLSTATE %s)",

@@ -40,7 +40,7 @@ enum category refusal_category(const struct err *refusal, bool deleting)
     if (is_class(refusal, "40") || is_state(refusal, "55P03"))
         return CATEGORY_TRANSIENT;
     /* A trigger may raise any SQLSTATE. */
-    return refusal->class == ERR_POISON ? CATEGORY_VALIDATION_FAILURE : CATEGORY_NONE;
+    return refusal->kind == ERR_POISON ? CATEGORY_VALIDATION_FAILURE : CATEGORY_NONE;
 }
 
 const char *refusal_reason(const struct err *refusal, bool deleting)
@@ -65,7 +65,7 @@ const char *refusal_reason(const struct err *refusal, bool deleting)
         return "a value does not fit its column's type";
     if (is_class(refusal, "54"))
         return "the row or a value is too large";
-    if (is_class(refusal, "42") && refusal->class != ERR_POISON)
+    if (is_class(refusal, "42") && refusal->kind != ERR_POISON)
         return "the target table has changed";
     if (is_class(refusal, "40") || is_state(refusal, "55P03"))
         return "somebody else held the row";

@@ -227,7 +227,7 @@ static int try_groups(struct pgsink *s, struct group *group, const struct accoun
         struct err said = {0};
         size_t stuck;
         int failed = try_group(s, group, &stuck, &said);
-        if (failed && said.class != ERR_POISON) { /* else a stand-in was refused */
+        if (failed && said.kind != ERR_POISON) { /* else a stand-in was refused */
             *reterr = said;
             return -1;
         }

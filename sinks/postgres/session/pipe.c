@@ -89,8 +89,8 @@ int pipe_end(struct pipe *pipe)
     if (pipe->failed || !PQpipelineSync(conn)) {
         /* Half-sent: nothing but a new session mends it. */
         pg_err(pipe->reterr, SIDE, conn, NULL, "sending a batch");
-        if (pipe->reterr && pipe->reterr->class == ERR_POISON)
-            pipe->reterr->class = ERR_FATAL;
+        if (pipe->reterr && pipe->reterr->kind == ERR_POISON)
+            pipe->reterr->kind = ERR_FATAL;
         return -1;
     }
     for (size_t i = 0; i < pipe->count; i++) {

@@ -99,7 +99,7 @@ static bool is_servers_trouble(const struct err *err)
     for (size_t i = 0; i < sizeof(CLASSES) / sizeof(*CLASSES); i++)
         if (strncmp(err->sqlstate, CLASSES[i], 2) == 0)
             return true;
-    return err->class == ERR_RETRY || !*err->sqlstate;
+    return err->kind == ERR_RETRY || !*err->sqlstate;
 }
 
 /* The table may be gone by now, or somebody has made the very same object himself: both leave nothing to do. */

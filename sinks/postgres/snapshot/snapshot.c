@@ -206,7 +206,7 @@ static int empty_tables(struct pgsink *s, struct err *reterr)
         return take_back(s, reterr);
     if (truncate_tables(s, &refused) == 0)
         return 0;
-    if (refused.class != ERR_RETRY)
+    if (refused.kind != ERR_RETRY)
         return delete_rows(s, reterr);
     if (reterr)
         *reterr = refused;
@@ -247,7 +247,7 @@ static int adopt(struct pgsink *s, bool again, struct err *reterr)
     if (adopt_run(s, reterr) == 0)
         return 0;
     session_rollback(s);
-    if (!again && (reterr->class == ERR_REFUSED || reterr->class == ERR_CONFIG)) {
+    if (!again && (reterr->kind == ERR_REFUSED || reterr->kind == ERR_CONFIG)) {
         if (begin_durably(s, "giving up the adoption", &ignored) || forget(s, &ignored))
             session_rollback(s);
         else
@@ -416,7 +416,7 @@ static int abandon(struct pgsink *s, struct err *reterr)
     if (begin_durably(s, "giving up the snapshot", reterr) || fence_close(s, reterr))
         return -1;
     if (refuse_rows(s, &rows)) {
-        if (rows.class != ERR_REFUSED) {
+        if (rows.kind != ERR_REFUSED) {
             *reterr = rows;
             return -1;
         }

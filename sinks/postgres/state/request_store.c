@@ -241,7 +241,7 @@ static int serve(struct pgsink *s, const struct request *request, struct err *re
         failed = serve_entries(s, request, strcmp(request->kind, "quarantine_retry") == 0, &said);
     if (!failed)
         return 0;
-    if (said.class == ERR_RETRY || PQstatus(s->conn) != CONNECTION_OK) {
+    if (said.kind == ERR_RETRY || PQstatus(s->conn) != CONNECTION_OK) {
         *reterr = said;
         return -1;
     }
