@@ -37,6 +37,8 @@ struct expr_pool *expr_pool_new(void);
 void expr_pool_free(struct expr_pool *pool); /* NULL is fine */
 /* Declares a param before expressions that name it are made. text NULL: SQL NULL. A later one of the same name wins. */
 void expr_pool_set_param(struct expr_pool *pool, const char *name, const char *text);
+/* Is there one? Its text, NULL for SQL NULL. */
+bool expr_pool_param(const struct expr_pool *pool, const char *name, const char **ret_text);
 
 /* A look-up of a rule: one row of a small mirror, found by the mirror's key; "alias.column" is a column of it. */
 struct rule;

@@ -116,15 +116,25 @@ struct expr *expr_column(struct expr_pool *pool, const char *name)
     return node;
 }
 
-int expr_param(struct expr_pool *pool, const char *name, struct expr **ret_expr, struct err *reterr)
+bool expr_pool_param(const struct expr_pool *pool, const char *name, const char **ret_text)
 {
     for (const struct param *param = pool->params; param; param = param->next) {
         if (strcmp(param->name, name) != 0)
             continue;
-        *ret_expr = param->text ? expr_const(pool, param->text, strlen(param->text)) : expr_null(pool);
-        return 0;
+        *ret_text = param->text;
+        return true;
     }
-    return err_set(reterr, ERR_CONFIG, "there is no param \"%s\"", name);
+    return false;
+}
+
+int expr_param(struct expr_pool *pool, const char *name, struct expr **ret_expr, struct err *reterr)
+{
+    const char *text;
+
+    if (!expr_pool_param(pool, name, &text))
+        return err_set(reterr, ERR_CONFIG, "there is no param \"%s\"", name);
+    *ret_expr = text ? expr_const(pool, text, strlen(text)) : expr_null(pool);
+    return 0;
 }
 
 struct expr *expr_concat(struct expr_pool *pool, struct expr *const *parts, size_t count)

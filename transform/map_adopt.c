@@ -17,7 +17,7 @@ void map_adopt_of(struct loader *l, const struct yaml_node *node, struct adopt *
     const struct yaml_node *sql = yaml_get(node, "sql");
     if (!map_words_check(l, node, "adopt", words, COUNT(words)))
         return;
-    adopt->sql = sql ? map_scalar_text(l, sql, "a query that returns (legacy key, existing id)") : NULL;
+    adopt->sql = sql ? map_sql_of(l, sql, "a query that returns (legacy key, existing id)") : NULL;
     if (!sql)
         issue_error(l->issues, node, "adopt is a column of the target, a list of columns, or {sql: query}");
     adopt->by = ADOPT_SQL;

@@ -21,7 +21,7 @@ static const struct yaml_node *need(struct loader *l, const struct yaml_node *no
 
 static const char *sql_of(struct loader *l, const struct yaml_node *node, const char *what)
 {
-    const char *text = node ? map_scalar_text(l, node, what) : NULL;
+    const char *text = node ? map_sql_of(l, node, what) : NULL;
     return text ? text : "";
 }
 
@@ -294,7 +294,7 @@ static void load_reject(struct loader *l, struct derive_spec *spec, const struct
     if (!when)
         issue_error(l->issues, node, "reject needs \"when:\", a condition over the query's row");
     spec->reject_when = sql_of(l, when, "a condition over the query's row");
-    const char *text = category ? map_scalar_text(l, category, "a category, or SQL that gives one,") : NULL;
+    const char *text = category ? map_sql_of(l, category, "a category, or SQL that gives one,") : NULL;
     if (!text)
         text = category_name(CATEGORY_VALIDATION_FAILURE);
     spec->reject_category = category_parse(text) == CATEGORY_NONE ? text : arena_printf(&l->map->arena, "'%s'", text);

@@ -223,6 +223,8 @@ bool map_words_check(struct loader *l, const struct yaml_node *node, const char 
                      size_t count);
 /* The text of a scalar, or NULL and an issue. */
 const char *map_scalar_text(struct loader *l, const struct yaml_node *node, const char *what);
+/* "there is no param", with a suggestion. */
+void map_no_param(struct loader *l, const struct yaml_node *node, const char *name);
 /* A scalar, or a list of scalars. Count 0 after an issue. */
 const char **map_text_list(struct loader *l, const struct yaml_node *node, const char *what, size_t *ret_count);
 bool map_bool_of(struct loader *l, const struct yaml_node *node, bool otherwise);
@@ -279,6 +281,9 @@ void map_load_lookups(struct loader *l, struct rule_spec *spec, const struct yam
 void map_bind_lookups(struct map *map, const struct rule_spec *spec, struct map_issues *issues);
 
 /* --- map_sql.c --- */
+/* A scalar's SQL, with each `:name` replaced by that param's value as a literal; NULL and an issue where it is no text.
+ */
+const char *map_sql_of(struct loader *l, const struct yaml_node *node, const char *what);
 struct sql_table {
     const char *schema; /* NULL: named without one */
     const char *table;

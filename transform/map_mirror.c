@@ -32,7 +32,9 @@ static void load_indexes(struct loader *l, struct mirror_spec *mirror, const str
         const char **names = map_text_list(l, item, "a source column's name", &columns);
         buf_init(&text, 1 << 20);
         for (size_t c = 0; c < columns; c++) {
-            if (strchr(names[c], ','))
+            if (columns == 1 && names[c][0] == '(')
+                ; /* an expression */
+            else if (strchr(names[c], ','))
                 issue_error(l->issues, item, "a column with a comma in its name cannot be indexed");
             buf_printf(&text, "%s%s", c ? "," : "", names[c]);
         }
@@ -144,7 +146,7 @@ void map_load_views(struct loader *l, const struct yaml_node *node)
     }
     map->views = arena_zalloc(&map->arena, node->count + 1, sizeof *map->views);
     for (size_t i = 0; i < node->count; i++) {
-        const char *name = node->keys[i]->text, *query = map_scalar_text(l, node->items[i], "a query");
+        const char *name = node->keys[i]->text, *query = map_sql_of(l, node->items[i], "a query");
         if (!*name)
             issue_error(l->issues, node->items[i], "a view's name is empty");
         if (is_mirror(map, name))
@@ -195,7 +197,7 @@ static void add_columns(struct map *map, struct rule_spec *spec, const struct re
 
 static void check_index(const struct rule_spec *spec, const char *index, struct map_issues *issues)
 {
-    while (*index) {
+    while (*index && *index != '(') {
         size_t len = strcspn(index, ",");
         bool found = false;
         for (size_t i = 0; i < spec->column_count && !found; i++)

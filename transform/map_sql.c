@@ -151,6 +151,71 @@ static struct token next_token(struct lexer *lexer)
     return (struct token){TOKEN_OTHER, NULL, *at};
 }
 
+/* --- params --- */
+
+/* Numbers and truth values as such, everything else as a text of a type that the target finds. */
+static bool is_plain(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+        return true;
+    if (digits == 0 || (digits > 1 && *text == '0'))
+        return false;
+    if (text[digits] == '.')
+        return text[digits + 1] && strspn(text + digits + 1, "0123456789") == strlen(text + digits + 1);
+    return !text[digits];
+}
+
+static void put_param(struct buf *out, const char *text)
+{
+    if (!text) {
+        buf_puts(out, "NULL");
+    } else if (is_plain(text)) {
+        buf_puts(out, text);
+    } else {
+        buf_putc(out, '\'');
+        for (; *text; text++) {
+            if (*text == '\'')
+                buf_putc(out, *text);
+            buf_putc(out, *text);
+        }
+        buf_putc(out, '\'');
+    }
+}
+
+/* At a colon: a param's name begins behind it. Not in "x::int", "f(a := 1)" and "a[1 : 2]". */
+static bool is_param(const char *sql, const char *at)
+{
+    return *at == ':' && is_name_start(at[1]) && (at == sql || at[-1] != ':');
+}
+
+const char *map_sql_of(struct loader *l, const struct yaml_node *node, const char *what)
+{
+    const char *sql = map_scalar_text(l, node, what), *copied = sql, *text = NULL;
+    struct lexer lexer = {&l->map->arena, sql};
+    struct buf out;
+    if (!sql)
+        return NULL;
+    buf_init(&out, YAML_MAX_BYTES);
+    for (struct token token; (token = next_token(&lexer)).kind != TOKEN_END;) {
+        const char *sign = lexer.at - 1;
+        if (token.kind != TOKEN_OTHER || token.sign != ':' || !is_param(sql, sign))
+            continue;
+        struct token name = plain_name(&lexer);
+        const char *exact = arena_strndup(&l->map->arena, sign + 1, (size_t)(lexer.at - sign - 1));
+        (void)name;
+        if (!expr_pool_param(l->map->pool, exact, &text))
+            map_no_param(l, node, exact);
+        buf_append(&out, copied, (size_t)(sign - copied));
+        put_param(&out, text);
+        copied = lexer.at;
+    }
+    buf_puts(&out, copied);
+    text = arena_strdup(&l->map->arena, buf_text(&out));
+    buf_done(&out);
+    return text;
+}
+
 /* --- where tables stand --- */
 
 struct tables {

@@ -461,23 +461,29 @@ enum base { FROM, CONST, PARAM, CONCAT, COALESCE, CASE, EXPR, LEFT, REGEX, NUMBE
 static const char *const base_words[BASES] = {"from", "const", "param",  "concat",   "coalesce", "case", "expr",
                                               "left", "regex", "number", "classify", "pack",     "uuid"};
 
-static struct expr *param_of(struct loader *l, const struct yaml_node *node)
+void map_no_param(struct loader *l, const struct yaml_node *node, const char *name)
 {
-    const char *name = map_scalar_text(l, node, "a param's name");
     const struct yaml_node *params = yaml_get(l->map->root, "params");
-    struct expr *expr = NULL;
-    struct err err = {0};
-    if (!name)
-        return map_null(l);
-    if (expr_param(l->map->pool, name, &expr, &err) == 0)
-        return expr;
     const char *near = NULL;
+
     for (size_t i = 0; params && params->kind == YAML_MAP && i < params->count && !near; i++) {
         const char *candidate = params->keys[i]->text;
         near = map_suggest(name, &candidate, 1);
     }
     issue_error(l->issues, node, "there is no param \"%s\"%s%s%s", name, near ? "; did you mean \"" : "",
                 near ? near : "", near ? "\"?" : "");
+}
+
+static struct expr *param_of(struct loader *l, const struct yaml_node *node)
+{
+    const char *name = map_scalar_text(l, node, "a param's name");
+    struct expr *expr = NULL;
+    struct err err = {0};
+    if (!name)
+        return map_null(l);
+    if (expr_param(l->map->pool, name, &expr, &err) == 0)
+        return expr;
+    map_no_param(l, node, name);
     return map_null(l);
 }
 

@@ -39,7 +39,7 @@ never: {office: [password]}
 rows:
   - {from: person, to: people, key: {id: {uuid: person, of: id}}, columns: {legacy_id: id, name: name}}
 mirrors:
-  office: {index: [name, [mood, tag]]}
+  office: {index: [name, [mood, tag], "(lower(btrim(name)))"]}
   person: {columns: [office_id, kind, note], where: kind <> 3, index: [office_id]}
   pair:
   'Odd "table"':
@@ -115,7 +115,7 @@ equals "primary keys are the source's" "office (id)|pair (a, b)|person (id)" \
         FROM pg_constraint WHERE contype = 'p' AND connamespace = 'pgrekey_mirror'::regnamespace AND conrelid::regclass::text !~ 'Odd'" | sed 's/pgrekey_mirror\.//g')"
 indexes() { target_sql "SELECT string_agg(tablename || substring(indexdef from ' \(.*'), ', ' ORDER BY 1) FROM (SELECT * FROM pg_indexes
     WHERE schemaname = 'pgrekey_mirror' AND indexname LIKE 'pgrekey%' ORDER BY tablename, indexdef) i"; }
-equals "indexes" "office (mood, tag), office (name), person (office_id)" "$(indexes)"
+equals "indexes" "office (lower(btrim(name))), office (mood, tag), office (name), person (office_id)" "$(indexes)"
 for role in passer_by anon authenticated; do
     equals "$role may not even look into the schema" "f|0" "$(target_sql "SELECT has_schema_privilege('$role', 'pgrekey_mirror', 'USAGE'),
         count(*) FILTER (WHERE has_table_privilege('$role', oid, 'SELECT')) FROM pg_class WHERE relnamespace = 'pgrekey_mirror'::regnamespace AND relkind IN ('r', 'v')")"
@@ -202,7 +202,7 @@ equals "nothing is written where all is as it should be" "$(target_sql "SELECT x
     "$(pgrekey run --until-caught-up >"$T/again.log" 2>&1; target_sql "SELECT xmin FROM pgrekey.mirror ORDER BY name" | paste -sd,)"
 target_sql 'DROP VIEW pgrekey_mirror.glad_people; DROP INDEX pgrekey_mirror."'"$(target_sql "SELECT indexname FROM pg_indexes WHERE schemaname = 'pgrekey_mirror' AND indexdef LIKE '%(office_id)'")"'"'
 check "what was lost is made again" pgrekey run --until-caught-up
-equals "its index" "office (mood, tag), office (name), person (office_id)" "$(indexes)"
+equals "its index" "office (lower(btrim(name))), office (mood, tag), office (name), person (office_id)" "$(indexes)"
 compare "made again"
 target_sql 'ALTER TABLE pgrekey_mirror.person DROP COLUMN note'
 check "a column that is gone" pgrekey run --until-caught-up

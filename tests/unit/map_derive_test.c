@@ -397,7 +397,7 @@ static void a_mirrors_table_is_made_of_the_source(void **state)
     take_good(f,
               NS
               "never: {legacy.tooth: [secret]}\nmirror_schema: side\nmirrors: {dispatch_jaw: , dispatch_instruction: , "
-              "legacy.tooth: {index: [size, [b, a]], where: size > 0}}\n",
+              "legacy.tooth: {index: [size, [b, a], \"(lower(a, b))\"], where: size > 0}}\n",
               true);
     const struct rule *rule = map_rule(f->map, 0);
     const struct relation *jaw = map_rule_target(f->map, rule);
@@ -412,8 +412,9 @@ static void a_mirrors_table_is_made_of_the_source(void **state)
     assert_int_equal(tooth->column_count, 3);
     assert_int_equal(tooth->pk_count, 2);
     assert_string_equal(tooth->columns[2].type, "numeric");
-    assert_int_equal(rule->mirror_index_count, 2);
+    assert_int_equal(rule->mirror_index_count, 3);
     assert_string_equal(rule->mirror_indexes[1], "b,a");
+    assert_string_equal(rule->mirror_indexes[2], "(lower(a, b))");
     assert_true(rule->may_exclude);
 }
 
@@ -495,6 +496,33 @@ static void queries_of_adoption_are_found(void **state)
     assert_int_equal(map_derivation_keys_line(f->map, 0, 0), 15);
     assert_int_equal(map_derivation_reject_line(f->map, 0), 16);
     assert_int_equal(map_derivation_query_line(f->map, 0), 17);
+}
+
+static void params_stand_in_sql_as_literals(void **state)
+{
+    struct fixture *f = *state;
+    size_t count;
+    take_good(
+        f,
+        NS "params: {group: 11, rate: 0.5, code: 007, on: true, \"who\": \"o'Hara\", none: null, minus: -3}\n" MIRRORS
+           "views: {v: \"select :who as who, ':who' as t, id::text as i, :none as n from dispatch_jaw\"}\n"
+           "derive:\n  - to: jaws\n    key: {id: {uuid: jaw, of: jaw_id}}\n"
+           "    touched: {dispatch_jaw: 'select id from touched where id > :group'}\n"
+           "    reject: {when: 'jaw_id > :rate', category: 'case when :on then :code end'}\n"
+           "    query: 'select (array[1])[1 : id] /* :nothing */, id as jaw_id, :minus as side from "
+           "dispatch_jaw'\n",
+        false);
+    const struct derivation *derivation = map_derivation(f->map, 0);
+    assert_string_equal(map_views(f->map, &count)[0].query,
+                        "select 'o''Hara' as who, ':who' as t, id::text as i, NULL as n from dispatch_jaw");
+    assert_string_equal(derivation->inputs[0].keys, "select id from touched where id > 11");
+    assert_string_equal(derivation->reject_when, "jaw_id > 0.5");
+    assert_string_equal(derivation->reject_category, "case when true then '007' end");
+    assert_non_null(strstr(derivation->query, "'-3' as side"));
+    assert_non_null(strstr(derivation->query, "[1 : id] /* :nothing */"));
+    take(f, NS "params: {group: 11}\n" MIRRORS "views: {v: 'select :groop from dispatch_jaw'}\n", false);
+    assert_null(f->map);
+    assert_non_null(strstr(f->said, "views.v: there is no param \"groop\"; did you mean \"group\"?"));
 }
 
 static void thresholds_are_rows_or_parts(void **state)
@@ -588,6 +616,7 @@ int main(void)
         TEST(columns_come_from_the_described_query),
         TEST(a_described_column_has_one_owner_too),
         TEST(queries_of_adoption_are_found),
+        TEST(params_stand_in_sql_as_literals),
         TEST(thresholds_are_rows_or_parts),
         TEST(fingerprints_tell_which_step_changed),
         TEST(a_view_is_part_of_who_reads_it),

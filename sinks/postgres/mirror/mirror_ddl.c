@@ -161,6 +161,10 @@ void mirror_put_index(struct buf *sql, const struct rule *rule, const char *colu
     buf_puts(sql, " ON ");
     pg_put_qualified(sql, rule->to_schema, rule->to_table);
     buf_puts(sql, " (");
+    if (*columns == '(') {
+        buf_printf(sql, "%s\n)", columns);
+        return;
+    }
     for (const char *at = columns;;) {
         size_t len = strcspn(at, ",");
         put_part(sql, at, len);
