@@ -53,6 +53,9 @@ lib_clean_up() {
         echo "--- kept: $T"
         exit "$code"
     fi
+    for each in "$T"/*/kafka.pid; do # kafka.sh was sourced where there is one
+        [ -f "$each" ] && kafka_remove "${each%/kafka.pid}"
+    done
     for each in "$T"/*/data; do
         [ -d "$each" ] && cluster_remove "${each%/data}"
     done
