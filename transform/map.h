@@ -124,6 +124,11 @@ bool map_column_used(const struct map *map, const char *schema, const char *tabl
 /* Marked `nonfinite:`: a null of the stream is read from the source by key. */
 bool map_column_nonfinite(const struct map *map, const char *schema, const char *table, const char *column);
 
+/* Does the file have `mask:`? */
+bool map_has_mask(const struct map *map);
+/* Does `mask:` declare every column that a masked copy needs? As far as the map is bound. -1 and issues where not. */
+int map_check_mask(const struct map *map, struct map_issues *issues, struct err *reterr) MUST_CHECK;
+
 /* Digest over what the map means (two SHA-1 based UUIDs), 64 hex digits: a changed namespace, entity or key changes the
  * identity fingerprint; any other change of a rule only the whole one. Text of FINGERPRINT_TEXT_MAX. */
 #define FINGERPRINT_TEXT_MAX 65

@@ -15,6 +15,7 @@
 #include "transform/issues.h"
 #include "transform/lookup.h"
 #include "transform/map.h"
+#include "transform/mask/value.h"
 #include "transform/yaml.h"
 
 enum required { REQUIRED_DEFAULT, REQUIRED_YES, REQUIRED_NO };
@@ -133,6 +134,14 @@ struct marks {
     struct column_mark *items; /* heap */
 };
 
+/* mask: of one table */
+struct mask_spec {
+    const struct yaml_node *node;
+    bool mirror;
+    const char *schema, *table; /* of a mirror: the source's; else the target's */
+    const struct mask_fields *fields;
+};
+
 /* How one column of a row is made: once for each rule column, looked at for every change. */
 struct program_column {
     struct expr *value;
@@ -173,6 +182,9 @@ struct map {
     struct mirror_spec *mirrors;
     struct derive_spec *derives;
     struct marks never, nonfinite;
+    bool has_mask;
+    size_t mask_count;
+    struct mask_spec *masks;
     size_t source_schema_count, target_schema_count;
     const char **source_schemas, **target_schemas;
 
@@ -274,6 +286,11 @@ void map_load_views(struct loader *l, const struct yaml_node *node);
 struct rule_spec *map_expand_mirrors(struct map *map, struct map_issues *issues, size_t *ret_count);
 /* The relation that a mirror's rule writes, in the `bound` arena. */
 const struct relation *map_mirror_relation(struct map *map, const struct rule *rule, const struct relation *source);
+
+/* --- map_mask.c --- */
+void map_load_mask(struct loader *l, const struct yaml_node *node);
+/* What is declared of a rule's column; NULL: nothing. */
+const struct mask_field *map_mask_of(const struct map *map, const struct rule *rule, const char *column);
 
 /* --- map_lookup.c --- */
 /* Makes them known to the expressions of this rule. */

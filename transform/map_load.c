@@ -10,9 +10,9 @@
 #define RULES_MAX 5000
 #define COLUMNS_MAX 1600 /* PostgreSQL's own limit for a table */
 
-static const char *const top_words[] = {"namespace", "params",        "never",         "nonfinite",
-                                        "rows",      "copy",          "mirrors",       "views",
-                                        "derive",    "mirror_schema", "source_schema", "target_schema"};
+static const char *const top_words[] = {"namespace",     "params",        "never", "nonfinite", "rows",
+                                        "copy",          "mirrors",       "views", "derive",    "mirror_schema",
+                                        "source_schema", "target_schema", "mask"};
 static const char *const rule_words[] = {"name",      "from",    "to",          "key",         "when",
                                          "skip",      "delete",  "truncate",    "once",        "identity",
                                          "nonfinite", "columns", "accept_loss", "second_pass", "lookup"};
@@ -566,6 +566,7 @@ static void load_all(struct loader *l)
     load_copies(l, yaml_get(root, "copy"));
     map_load_views(l, yaml_get(root, "views"));
     map_load_derivations(l, yaml_get(root, "derive"));
+    map_load_mask(l, yaml_get(root, "mask"));
     if (l->needs_namespace && !l->map->has_namespace && !yaml_get(root, "namespace"))
         issue_error(l->issues, NULL,
                     "\"namespace:\" is missing: a UUID, chosen once (uuidgen) and never changed again");

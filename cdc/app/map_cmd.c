@@ -88,6 +88,8 @@ static int run_check(struct map_check *check)
             return cli_fail(check->cli->json, &err);
         bool online = check->source || check->target;
         status = online ? mapping_bind(&check->mapping, check->source, check->target, &err) : 0;
+        if (status == 0 && map_has_mask(check->mapping.map))
+            status = map_check_mask(check->mapping.map, &check->mapping.issues, &err);
         if (status == 0)
             status = check_derivations(&check->mapping, check->target, &err);
         if (status < 0 && !map_issues_have_errors(&check->mapping.issues))
