@@ -2,6 +2,7 @@
 add_library(test_catalogs STATIC support/catalogs.c)
 target_link_libraries(test_catalogs PUBLIC base pgrekey_flags)
 pgrekey_unit_test(map_load transform)
+pgrekey_unit_test(map_parts transform)
 pgrekey_unit_test(map_bind transform test_catalogs)
 pgrekey_unit_test(map_derive transform test_catalogs)
 pgrekey_unit_test(map_mask transform test_catalogs)

@@ -95,6 +95,25 @@ void issue_warning_at(struct map_issues *issues, size_t line, size_t column, con
     va_end(args);
 }
 
+void issue_part(struct map_issues *issues, const char *path, size_t path_len, size_t lines_before)
+{
+    struct map_part *parts = mem_realloc(issues->parts, (issues->part_count + 1) * sizeof *parts);
+    char *name = mem_zalloc(path_len + 1, 1);
+    memcpy(name, path, path_len);
+    make_printable(name);
+    parts[issues->part_count++] = (struct map_part){name, lines_before};
+    issues->parts = parts;
+}
+
+const char *map_issue_place(const struct map_issues *issues, const char *path, size_t line, size_t *ret_line)
+{
+    size_t i = issues->part_count;
+    while (i > 0 && issues->parts[i - 1].lines_before >= line)
+        i--;
+    *ret_line = i > 0 ? line - issues->parts[i - 1].lines_before : line;
+    return i > 0 ? issues->parts[i - 1].path : path;
+}
+
 size_t issue_error_count(const struct map_issues *issues)
 {
     size_t errors = 0;
@@ -114,6 +133,9 @@ void map_issues_free(struct map_issues *issues)
         free(issues->items[i].key);
         free(issues->items[i].message);
     }
+    for (size_t i = 0; i < issues->part_count; i++)
+        free(issues->parts[i].path);
+    free(issues->parts);
     free(issues->items);
     *issues = (struct map_issues){0};
 }
@@ -122,9 +144,10 @@ void map_issues_print(const struct map_issues *issues, const char *path, FILE *o
 {
     for (size_t i = 0; i < issues->count; i++) {
         const struct map_issue *issue = &issues->items[i];
-        fputs(path, out);
-        if (issue->line)
-            fprintf(out, ":%zu:%zu", issue->line, issue->column);
+        size_t line;
+        fputs(map_issue_place(issues, path, issue->line, &line), out);
+        if (line)
+            fprintf(out, ":%zu:%zu", line, issue->column);
         fprintf(out, ": %s%s%s%s\n", issue->warning ? "warning: " : "", issue->key, *issue->key ? ": " : "",
                 issue->message);
     }

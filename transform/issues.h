@@ -19,6 +19,8 @@ void issue_error_at(struct map_issues *issues, size_t line, size_t column, const
     __attribute__((format(printf, 4, 5)));
 void issue_warning_at(struct map_issues *issues, size_t line, size_t column, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Lines behind lines_before are of this file. In the order of the lines. */
+void issue_part(struct map_issues *issues, const char *path, size_t path_len, size_t lines_before);
 size_t issue_error_count(const struct map_issues *issues);
 
 /* The candidate that `word` probably means, or NULL: at most a third of its letters are wrong. */

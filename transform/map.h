@@ -25,23 +25,31 @@ struct map;
 /* One finding of the check. All are collected; loading does not stop at the first. */
 struct map_issue {
     bool warning;        /* else an error */
-    size_t line, column; /* 1-based; 0 where the whole file is meant */
+    size_t line, column; /* 1-based; 0 where the whole file is meant. Lines of files that are included follow on */
     char *key;           /* path in the file: "rows[3].columns.email.enum" */
     char *message;       /* one sentence; never a row's value */
 };
 struct map_issues {
     size_t count, capacity;
     struct map_issue *items;
+    size_t part_count;
+    struct map_part {
+        char *path;
+        size_t lines_before;
+    } * parts; /* files that the mapping includes */
 };
 void map_issues_free(struct map_issues *issues); /* contents only; the struct is the caller's */
 bool map_issues_have_errors(const struct map_issues *issues);
+/* The file that a finding's line stands in, `path` where it is the mapping itself, and its line there. */
+const char *map_issue_place(const struct map_issues *issues, const char *path, size_t line, size_t *ret_line);
 /* "mapping.yaml:12:5: rows[3].columns.email.enum: …" a line each. */
 void map_issues_print(const struct map_issues *issues, const char *path, FILE *out);
 
 /* Loads and checks a file without any connection. On success (no errors; warnings may be there) gives a map
  * that the caller frees. On failure -1, *reterr says how many errors, and *issues holds them. */
 int map_load(const char *path, struct map **ret_map, struct map_issues *issues, struct err *reterr) MUST_CHECK;
-/* Reads the file into `text`, a buffer born with MAP_FILE_MAX_BYTES: for whoever loads the same text several times. */
+/* Reads the file, and those that it includes, into `text`, a buffer born with MAP_FILE_MAX_BYTES: for whoever loads the
+ * same text several times. */
 #define MAP_FILE_MAX_BYTES ((size_t)4 << 20)
 int map_read(const char *path, struct buf *text, struct err *reterr) MUST_CHECK;
 /* The same from memory; path is only used in messages. (The fuzz target's door.) */

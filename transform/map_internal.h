@@ -213,6 +213,10 @@ struct loader {
     bool needs_namespace;
 };
 
+/* --- map_parts.c --- */
+/* The text that map_read() gave -> map->root. -1 where a part is no YAML, and the issues say which. */
+int map_parse_parts(struct loader *l, const char *text, size_t len) __attribute__((warn_unused_result));
+
 /* --- map_load.c --- */
 /* "table", "schema.table" or [schema, table]; false after an issue. */
 bool map_table_of(struct loader *l, const struct yaml_node *node, const char *default_schema, const char **ret_schema,

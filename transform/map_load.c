@@ -2,7 +2,6 @@
  * something harmless (a SQL NULL, an empty name) and reading goes on; with one error nothing is handed out. */
 #include "transform/map_internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,9 +9,9 @@
 #define RULES_MAX 5000
 #define COLUMNS_MAX 1600 /* PostgreSQL's own limit for a table */
 
-static const char *const top_words[] = {"namespace",     "params",        "never", "nonfinite", "rows",
-                                        "copy",          "mirrors",       "views", "derive",    "mirror_schema",
-                                        "source_schema", "target_schema", "mask"};
+static const char *const top_words[] = {"namespace", "params",        "never",         "nonfinite",    "rows",
+                                        "copy",      "mirrors",       "views",         "derive",       "include",
+                                        "mask",      "mirror_schema", "source_schema", "target_schema"};
 static const char *const rule_words[] = {"name",      "from",    "to",          "key",         "when",
                                          "skip",      "delete",  "truncate",    "once",        "identity",
                                          "nonfinite", "columns", "accept_loss", "second_pass", "lookup"};
@@ -596,34 +595,13 @@ int map_load_memory(const char *path, const char *text, size_t len, struct map *
     arena_init(&map->bound, 0);
     map->pool = expr_pool_new();
     struct loader loader = {.map = map, .issues = issues};
-    if (yaml_parse(text, len, &map->arena, &map->root, issues) == 0)
+    if (map_parse_parts(&loader, text, len) == 0)
         load_all(&loader);
     if (map_issues_have_errors(issues)) {
         map_free(map);
         return load_failed(path, issues, reterr);
     }
     *ret_map = map;
-    return 0;
-}
-
-int map_read(const char *path, struct buf *text, struct err *reterr)
-{
-    char piece[65536];
-    size_t got;
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        (void)err_set(reterr, ERR_CONFIG, "cannot open the mapping %s: %s", path, strerror(errno));
-        return err_hint(reterr, "the setting mapping names it");
-    }
-    while ((got = fread(piece, 1, sizeof piece, file)) > 0)
-        buf_append(text, piece, got);
-    bool failed = ferror(file) != 0;
-    int reason = errno;
-    fclose(file);
-    if (failed)
-        return err_set(reterr, ERR_CONFIG, "cannot read the mapping %s: %s", path, strerror(reason));
-    if (buf_overflowed(text))
-        return err_set(reterr, ERR_CONFIG, "the mapping %s is larger than 4 MiB", path);
     return 0;
 }
 

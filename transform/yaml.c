@@ -18,7 +18,7 @@ struct builder {
     struct map_issues *issues;
     yaml_parser_t parser;
     struct level levels[YAML_MAX_DEPTH];
-    size_t depth, nodes;
+    size_t depth, nodes, lines_before;
     struct yaml_node *root;
     bool done, failed;
 };
@@ -27,7 +27,7 @@ static struct yaml_node *node_new(struct builder *b, enum yaml_kind kind, const 
 {
     struct yaml_node *node = arena_zalloc(b->arena, 1, sizeof *node);
     node->kind = kind;
-    node->line = mark->line + 1;
+    node->line = b->lines_before + mark->line + 1;
     node->column = mark->column + 1;
     node->text = "";
     b->nodes++;
@@ -36,7 +36,7 @@ static struct yaml_node *node_new(struct builder *b, enum yaml_kind kind, const 
 
 static void fail(struct builder *b, const yaml_mark_t *mark, const char *what)
 {
-    issue_error_at(b->issues, mark->line + 1, mark->column + 1, "%s", what);
+    issue_error_at(b->issues, b->lines_before + mark->line + 1, mark->column + 1, "%s", what);
     b->failed = true;
 }
 
@@ -185,20 +185,22 @@ static void report_syntax(struct builder *b)
     const char *problem = p->problem ? p->problem : "cannot be read";
     /* Reader errors (bad UTF-8) know an offset only. */
     if (p->error == YAML_READER_ERROR)
-        issue_error_at(b->issues, 0, 0, "not UTF-8 text: %s at byte %zu", problem, p->problem_offset);
+        issue_error_at(b->issues, b->lines_before ? b->lines_before + 1 : 0, 0, "not UTF-8 text: %s at byte %zu",
+                       problem, p->problem_offset);
     else
-        issue_error_at(b->issues, p->problem_mark.line + 1, p->problem_mark.column + 1, "not YAML: %s", problem);
+        issue_error_at(b->issues, b->lines_before + p->problem_mark.line + 1, p->problem_mark.column + 1,
+                       "not YAML: %s", problem);
     b->failed = true;
 }
 
-int yaml_parse(const char *text, size_t len, struct arena *arena, struct yaml_node **ret_root,
+int yaml_parse(const char *text, size_t len, size_t lines_before, struct arena *arena, struct yaml_node **ret_root,
                struct map_issues *issues)
 {
     if (len > YAML_MAX_BYTES) {
         issue_error_at(issues, 0, 0, "the file is larger than 4 MiB");
         return -1;
     }
-    struct builder b = {.arena = arena, .issues = issues};
+    struct builder b = {.arena = arena, .issues = issues, .lines_before = lines_before};
     if (!yaml_parser_initialize(&b.parser)) {
         issue_error_at(issues, 0, 0, "no memory for the YAML parser");
         return -1;

@@ -38,8 +38,9 @@ struct yaml_node {
 };
 
 /* The root in *ret_root, all in arena; -1 where the text is no single YAML document, and the issues say why.
- * An empty document is an empty mapping. Duplicate keys are issues, but the tree is still built (the first wins). */
-int yaml_parse(const char *text, size_t len, struct arena *arena, struct yaml_node **ret_root,
+ * An empty document is an empty mapping. Duplicate keys are issues, but the tree is still built (the first wins).
+ * Lines are counted from lines_before + 1 on. */
+int yaml_parse(const char *text, size_t len, size_t lines_before, struct arena *arena, struct yaml_node **ret_root,
                struct map_issues *issues) __attribute__((warn_unused_result));
 
 /* The value of a key, or NULL. */

@@ -70,12 +70,13 @@ void check_put_names(struct buf *buf, const char *name, size_t index, size_t sho
 static void add_issues(struct check *check)
 {
     const struct map_issues *issues = &check->mapping.issues;
-    const char *path = check->settings->mapping;
     for (size_t i = 0; i < issues->count; i++) {
         const struct map_issue *issue = &issues->items[i];
         const char *separator = issue->key && *issue->key ? ": " : "";
+        size_t line;
+        const char *path = map_issue_place(issues, check->settings->mapping, issue->line, &line);
         findings_add(&check->findings, issue->warning ? FINDING_WARNING : FINDING_ERROR, "mapping", "mapping", NULL,
-                     "%s:%zu:%zu: %s%s%s", path, issue->line, issue->column, issue->key ? issue->key : "", separator,
+                     "%s:%zu:%zu: %s%s%s", path, line, issue->column, issue->key ? issue->key : "", separator,
                      issue->message);
     }
 }

@@ -42,7 +42,11 @@ void mapping_put_issues(struct json *json, const struct mapping *mapping)
         const struct map_issue *issue = &mapping->issues.items[i];
         json_open(json, NULL, '{');
         json_text(json, "level", issue->warning ? "warning" : "error");
-        json_int(json, "line", (int64_t)issue->line);
+        size_t line;
+        const char *file = map_issue_place(&mapping->issues, NULL, issue->line, &line);
+        if (file)
+            json_text(json, "file", file);
+        json_int(json, "line", (int64_t)line);
         json_int(json, "column", (int64_t)issue->column);
         json_text(json, "key", issue->key);
         json_text(json, "message", issue->message);

@@ -386,8 +386,8 @@ static int explain_view(const struct mirror_view *view, struct err *reterr)
     if (reterr->kind == ERR_RETRY)
         return err_wrap(reterr, "view %s", view->name);
     memcpy(sqlstate, reterr->sqlstate, sizeof(sqlstate));
-    (void)err_set(reterr, ERR_CONFIG, "line %zu of the mapping: the target does not take view %s (SQLSTATE %s)",
-                  view->line, view->name, sqlstate);
+    (void)err_set(reterr, ERR_CONFIG, "the target does not take the mapping's view %s (SQLSTATE %s)", view->name,
+                  sqlstate);
     memcpy(reterr->sqlstate, sqlstate, sizeof(sqlstate));
     return err_hint(reterr, "run its query on the target with search_path set to the mirrors' schema: it says more");
 }
