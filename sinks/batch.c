@@ -26,6 +26,7 @@ void batch_reset(struct batch *batch)
     batch->txn_count = 0;
     batch->complete = true;
     batch->end_lsn = 0;
+    batch->open = (struct txn_mark){0};
     batch->snapshot_part = -1;
     batch->part_done = false;
 }

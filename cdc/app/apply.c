@@ -120,7 +120,7 @@ static int advance_when_idle(struct engine *engine, int64_t *next_us, struct err
     pthread_mutex_unlock(&handover->lock);
     if (lsn == 0 || (now < *next_us && !wanted))
         return 0;
-    if (pgsink_advance(engine->sink, lsn, reterr) != 0)
+    if (sink_advance(engine->sink, lsn, reterr) != 0)
         return -1;
     *next_us = now + engine->settings->target_position_interval_ms * 1000;
     pthread_mutex_lock(&handover->lock);
@@ -152,12 +152,12 @@ static int heartbeat(struct engine *engine, int64_t now, int64_t *last_us, uint6
     pthread_mutex_lock(&handover->lock);
     struct position position = handover->position;
     pthread_mutex_unlock(&handover->lock);
-    struct pgsink_figures figures;
-    pgsink_figures(engine->sink, &figures);
+    struct sink_figures figures;
+    sink_figures(engine->sink, &figures);
     int64_t oldest_us = engine->oldest_commit_us;
     uint64_t reached = position_idle(&position) ? position.seen : position.applied;
     double waiting_s = oldest_us ? (double)(clock_wall_us() - oldest_us) / 1e6 : watch_age_s(&engine->watch, reached);
-    struct pgsink_heartbeat beat = {
+    struct sink_heartbeat beat = {
         .received_lsn = engine->received_lsn,
         .source_lsn = engine->watch.source_lsn,
         .confirmed_lsn = position_confirmable(&position),
@@ -167,7 +167,7 @@ static int heartbeat(struct engine *engine, int64_t now, int64_t *last_us, uint6
     };
     *last_us = now;
     *last_rows = figures.rows;
-    return pgsink_heartbeat(engine->sink, &beat, reterr);
+    return sink_heartbeat(engine->sink, &beat, reterr);
 }
 
 /* The receiver begins another session for one. */
@@ -176,7 +176,7 @@ static int look_for_resync(struct engine *engine, struct err *reterr)
     bool waits = false;
     if (engine->resync || engine->skip || engine->resync_wanted)
         return 0;
-    if (pgsink_resync_waits(engine->sink, &waits, reterr) != 0)
+    if (sink_resync_waits(engine->sink, &waits, reterr) != 0)
         return -1;
     engine->resync_wanted = waits;
     return 0;
@@ -203,7 +203,9 @@ static int applier_loop(struct engine *engine, struct err *reterr)
         if (stop)
             return engine->begin_again ? advance_when_idle(engine, &(int64_t){0}, reterr) : 0;
         if (open) { /* nothing may come between the pieces of one transaction */
-            next_tick = now + TICK_IDLE_US;
+            if (now >= next_tick && sink_tick(engine->sink, reterr) != 0)
+                return -1;
+            next_tick = now >= next_tick ? now + TICK_IDLE_US : next_tick;
             continue;
         }
         if (advance_when_idle(engine, &next_advance, reterr) != 0 || report_durable(engine, &all_durable, reterr) != 0)

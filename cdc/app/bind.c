@@ -175,6 +175,13 @@ void engine_sink_options(struct engine *engine, struct pgsink_options *ret_optio
     };
 }
 
+int engine_open_sink(struct engine *engine, struct sink_position *ret_position, struct err *reterr)
+{
+    struct pgsink_options options;
+    engine_sink_options(engine, &options);
+    return pgsink_open(&options, &engine->sink, ret_position, reterr);
+}
+
 bool engine_never(void *context, const char *schema, const char *table, const char *column)
 {
     const struct engine *engine = context;

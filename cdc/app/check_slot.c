@@ -121,7 +121,7 @@ static void check_identity(struct check *check)
     pg_close(conn);
 }
 
-static void add_step(struct check *check, const struct pgsink_step *step)
+static void add_step(struct check *check, const struct sink_step *step)
 {
     char remedy[ERR_TEXT_MAX];
     snprintf(remedy, sizeof(remedy), "run it, then: pgrekey resync %s", step->source_table);
@@ -146,7 +146,7 @@ static void add_step(struct check *check, const struct pgsink_step *step)
 static void check_changes(struct check *check)
 {
     const struct mapping *mapping = &check->mapping;
-    struct pgsink_step *steps = NULL;
+    struct sink_step *steps = NULL;
     size_t count = 0;
     struct err err = {0};
     if (!check->report->exists || !mapping->source || !mapping->target || map_issues_have_errors(&mapping->issues))
@@ -155,7 +155,7 @@ static void check_changes(struct check *check)
         check_add_err(check, SIDE, "mapping_changed", &err);
     for (size_t i = 0; i < count; i++)
         add_step(check, &steps[i]);
-    pgsink_steps_free(steps, count);
+    sink_steps_free(steps, count);
 }
 
 void check_slot(struct check *check)

@@ -74,7 +74,7 @@ struct watch {
 
 /* Steps that were told to hold more rows in quarantine than accepted; applier thread only. */
 struct losses {
-    struct pgsink_loss *told;
+    struct sink_loss *told;
     size_t count;
     int64_t next_us; /* when to look again */
 };
@@ -124,6 +124,8 @@ enum engine_conn { ENGINE_BRIEF, ENGINE_PATIENT, ENGINE_REPLICATION };
 int engine_open_source(const struct settings *settings, const char *what, enum engine_conn kind, PGconn **ret_conn,
                        struct err *reterr) MUST_CHECK;
 void engine_sink_options(struct engine *engine, struct pgsink_options *ret_options);
+/* Opens the sink that the settings name: engine->sink. */
+int engine_open_sink(struct engine *engine, struct sink_position *ret_position, struct err *reterr) MUST_CHECK;
 /* `never:` as stream and row reader ask for it; context is the engine. */
 bool engine_never(void *context, const char *schema, const char *table, const char *column);
 /* That, and what no rule reads: such a column may be dropped at any time, so it is not asked for by name. */
@@ -161,7 +163,7 @@ double watch_age_s(struct watch *watch, uint64_t lsn);
 
 /* snapshot.c: the slot, its exported snapshot, all parts; or what is left of one that was cut off. Ends in state
  * STREAMING and sets resume_lsn. */
-int snapshot_take(struct engine *engine, const struct pgsink_position *position, struct err *reterr) MUST_CHECK;
+int snapshot_take(struct engine *engine, const struct sink_position *position, struct err *reterr) MUST_CHECK;
 /* Of a pipeline that streams: loads what is not done of its parts (again), and sets engine->skip where the position is
  * not past all their points. */
 int snapshot_rejoin(struct engine *engine, struct err *reterr) MUST_CHECK;

@@ -7,7 +7,6 @@
 
 #include "cdc/base/arena.h"
 #include "cdc/source/rowreader.h"
-#include "sinks/postgres/mirror/mirror.h"
 #include "transform/lookup.h"
 
 /* A row in one piece of memory: the values, then their texts, then its key. */
@@ -208,7 +207,7 @@ static int load(struct lookups *l, struct copy *copy, struct sink *sink, struct 
     pthread_rwlock_wrlock(&l->lock);
     clear(copy);
     copy->loaded = false;
-    int failed = mirror_read(sink, copy->rule, l->max_rows, take_loaded, &loading, reterr);
+    int failed = sink_mirror_read(sink, copy->rule, l->max_rows, take_loaded, &loading, reterr);
     copy->loaded = !failed;
     pthread_rwlock_unlock(&l->lock);
     return failed;

@@ -30,13 +30,13 @@ static bool was_told(const struct losses *losses, const char *step)
 int losses_tell(struct engine *engine, struct err *reterr)
 {
     struct losses *losses = &engine->losses;
-    struct pgsink_loss *now = NULL;
+    struct sink_loss *now = NULL;
     size_t count = 0;
     int64_t now_us = clock_mono_us();
     if (now_us < losses->next_us || !any_accepted(engine->binding.map))
         return 0;
     losses->next_us = now_us + LOOK_US;
-    if (pgsink_losses(engine->sink, &now, &count, reterr) != 0)
+    if (sink_losses(engine->sink, &now, &count, reterr) != 0)
         return -1;
     for (size_t i = 0; i < count; i++) {
         char name[LOG_QUOTED_MAX];
@@ -53,7 +53,7 @@ int losses_tell(struct engine *engine, struct err *reterr)
 
 void losses_done(struct losses *losses)
 {
-    pgsink_losses_free(losses->told, losses->count);
+    sink_losses_free(losses->told, losses->count);
     losses->told = NULL;
     losses->count = 0;
 }

@@ -156,6 +156,7 @@ void receiver_add_row(struct receiver *r, struct row *row)
     if (batch->row_count == 0)
         fill_begun(&r->fill, clock_mono_us());
     batch_add_row(batch, row);
+    batch->open = r->begun;
     r->transaction_rows++;
 }
 
@@ -220,6 +221,7 @@ void receiver_commit(struct receiver *r, uint64_t end_lsn, int64_t commit_us, ui
         position_received(&handover->position, end_lsn);
     pthread_mutex_unlock(&handover->lock);
     r->in_transaction = false;
+    r->begun = (struct txn_mark){0};
     r->received_lsn = end_lsn;
     r->engine->received_lsn = end_lsn;
 }
@@ -243,6 +245,7 @@ static int on_item(struct receiver *r, const struct stream_item *item, struct er
         if (resync_before(r->engine->resync, r, item->end_lsn, reterr) != 0)
             return -1;
         receiver_begin(r);
+        r->begun = (struct txn_mark){.end_lsn = item->end_lsn, .commit_us = item->commit_us, .xid = item->xid};
         r->commit_lsn = item->end_lsn <= skip_last_point(r->engine->skip) ? item->end_lsn : 0;
         return 0;
     case STREAM_CHANGE: return on_change(r, item->change, reterr);

@@ -13,6 +13,7 @@ struct receiver {
     struct engine *engine;
     struct handover *handover;
     bool in_transaction;
+    struct txn_mark begun;   /* the open transaction, where the stream was asked for commits; else 0 */
     size_t transaction_rows; /* rows of the open transaction so far, whatever batch they are in */
     struct fill fill;
     uint64_t received_lsn;

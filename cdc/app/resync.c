@@ -356,7 +356,7 @@ int resync_begin(struct engine *engine, struct err *reterr)
     engine->resync_wanted = false;
     if (engine->skip)
         return 0;
-    if (pgsink_resync_waits(engine->sink, &waits, reterr) != 0 || !waits)
+    if (sink_resync_waits(engine->sink, &waits, reterr) != 0 || !waits)
         return waits ? -1 : 0;
     struct resync *x = mem_zalloc(1, sizeof(*x));
     x->engine = engine;

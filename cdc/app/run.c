@@ -150,8 +150,8 @@ static int open_stream(struct engine *engine, struct err *reterr)
         .status_interval_ms = (int)settings->source_status_interval_ms,
         .receive_timeout_ms = (int)settings->source_receive_timeout_ms,
         .wake_fd = engine->handover.wake_fd,
-        .commit_lsns = engine->skip || engine->resync,
-        .timestamps = settings->source_timestamps,
+        .commit_lsns = engine->skip || engine->resync || engine->sink->ops->wants_commits,
+        .timestamps = settings->source_timestamps || engine->sink->ops->wants_commits,
         .tables = tables,
         .table_count = table_count,
         .relation = on_relation,
@@ -235,7 +235,7 @@ static int record_pause(struct engine *engine, const struct err *why, struct err
     memcpy(reason, buf_text(&text), text.len + 1);
     buf_done(&text);
     engine->paused = true;
-    return pgsink_pause(engine->sink, category, reason, reterr);
+    return sink_pause(engine->sink, category, reason, reterr);
 }
 
 /* Waits, alive, for `pgrekey resume`. 0: go on; -1: ended (one-shot run, stop) or failed. */
@@ -252,14 +252,14 @@ static int wait_for_resume(struct engine *engine, const struct err *why, struct 
         if (clock_mono_us() < next_us)
             continue;
         next_us = clock_mono_us() + 1000000;
-        struct pgsink_heartbeat beat = {
+        struct sink_heartbeat beat = {
             .received_lsn = engine->received_lsn, .phase = "paused", .confirmed_lsn = engine->resume_lsn};
-        if (sink_tick(engine->sink, reterr) != 0 || pgsink_heartbeat(engine->sink, &beat, reterr) != 0)
+        if (sink_tick(engine->sink, reterr) != 0 || sink_heartbeat(engine->sink, &beat, reterr) != 0)
             return -1;
-        if (pgsink_resume_requested(engine->sink)) {
+        if (sink_resume_requested(engine->sink)) {
             engine->paused = false;
             log_event(LOG_INFO, "resumed", "slot=%s", engine->settings->source_slot);
-            return pgsink_resume(engine->sink, reterr);
+            return sink_resume(engine->sink, reterr);
         }
     }
     return err_set(reterr, ERR_STOP, "stopped while paused");
@@ -285,12 +285,12 @@ static int bind_or_keep(struct run *run, struct err *reterr)
 /* What the mapping's changes have left to do, or left behind. */
 static int tell_steps(struct engine *engine, struct err *reterr)
 {
-    struct pgsink_step *steps = NULL;
+    struct sink_step *steps = NULL;
     size_t count = 0;
-    if (pgsink_steps_due(engine->sink, &steps, &count, reterr) != 0)
+    if (sink_steps_due(engine->sink, &steps, &count, reterr) != 0)
         return -1;
     for (size_t i = 0; i < count; i++) {
-        const struct pgsink_step *step = &steps[i];
+        const struct sink_step *step = &steps[i];
         char name[LOG_QUOTED_MAX];
         (void)log_quote(step->name, name, sizeof(name));
         if (strcmp(step->state, "new") == 0)
@@ -307,7 +307,7 @@ static int tell_steps(struct engine *engine, struct err *reterr)
                       "of an older mapping\"",
                       engine->settings->source_slot, name, step->kind, step->source_table);
     }
-    pgsink_steps_free(steps, count);
+    sink_steps_free(steps, count);
     return 0;
 }
 
@@ -315,7 +315,7 @@ static int tell_steps(struct engine *engine, struct err *reterr)
  * left, but not to stream. */
 static int bind_with_all(struct run *run, struct err *reterr)
 {
-    if (!pgsink_fast_load(run->engine->sink)->bound_without)
+    if (!sink_fast_load(run->engine->sink).bound_without)
         return 0;
     run->rebind = true;
     return err_set(reterr, ERR_RETRY, "the mapping is compared with the catalogues anew");
@@ -324,13 +324,11 @@ static int bind_with_all(struct run *run, struct err *reterr)
 static int open_sink(struct run *run, struct err *reterr)
 {
     struct engine *engine = run->engine;
-    struct pgsink_options options;
-    struct pgsink_position position;
-    engine_sink_options(engine, &options);
-    if (pgsink_open(&options, &engine->sink, &position, reterr) != 0)
+    struct sink_position position;
+    if (engine_open_sink(engine, &position, reterr) != 0)
         return -1;
     run->connected = true;
-    fast_load_log(engine, &(struct pgsink_fast_load){0});
+    fast_load_log(engine, &(struct sink_fast_load){0});
     if (tell_steps(engine, reterr) != 0)
         return -1;
     if (position.state != PIPELINE_STREAMING)
@@ -362,7 +360,8 @@ static int session(struct run *run, struct err *reterr)
         struct err why = {0};
         if (check_not_behind(engine, reterr) != 0 ||
             lookups_load(engine->binding.lookups, engine->sink, INT_MAX, reterr) != 0 ||
-            resync_begin(engine, reterr) != 0 || open_stream(engine, reterr) != 0)
+            resync_begin(engine, reterr) != 0 || open_stream(engine, reterr) != 0 ||
+            sink_take_over(engine->sink, reterr) != 0)
             return -1;
         run->streamed = true;
         if (stream_run(engine, &why) == 0)

@@ -25,7 +25,7 @@ struct skip {
 
 /* --- what there is --- */
 
-static void add_part(struct skip_rule *to, const struct relation *relation, const struct pgsink_part *part)
+static void add_part(struct skip_rule *to, const struct relation *relation, const struct sink_part *part)
 {
     to->relation = relation;
     to->bounds = mem_realloc(to->bounds, (to->count + 1) * sizeof(*to->bounds));
@@ -50,7 +50,7 @@ static void forget_rule(struct skip_rule *rule)
 }
 
 static void add_to_rules(struct skip *skip, const struct map *map, const struct relation *relation,
-                         const struct pgsink_part *part)
+                         const struct sink_part *part)
 {
     size_t count;
     const struct rule *const *rules = map_rules_of(map, relation, &count);
@@ -60,8 +60,8 @@ static void add_to_rules(struct skip *skip, const struct map *map, const struct 
                 add_part(&skip->rules[rules[i]->index], relation, part);
 }
 
-struct skip *skip_new(const struct map *map, const struct catalog *source, const struct pgsink_part *parts,
-                      size_t count, uint64_t position)
+struct skip *skip_new(const struct map *map, const struct catalog *source, const struct sink_part *parts, size_t count,
+                      uint64_t position)
 {
     struct skip *skip = mem_zalloc(1, sizeof(*skip));
     skip->rule_count = map_rule_count(map);

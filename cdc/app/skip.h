@@ -34,8 +34,8 @@ struct skip;
 
 /* Of parts (by id) whose point lies behind `position`; NULL where there are none. Names are looked up in the bound map
  * and the catalogue, which must outlive it. */
-struct skip *skip_new(const struct map *map, const struct catalog *source, const struct pgsink_part *parts,
-                      size_t count, uint64_t position);
+struct skip *skip_new(const struct map *map, const struct catalog *source, const struct sink_part *parts, size_t count,
+                      uint64_t position);
 void skip_free(struct skip *skip);                 /* NULL is fine */
 uint64_t skip_last_point(const struct skip *skip); /* NULL is fine: 0 */
 

@@ -53,7 +53,7 @@ static void abandon(struct snapshot *s, const struct err *why)
                  slot_drop(conn, settings->source_slot, (int)settings->source_slot_wait_s, &err) != 0;
     pg_close(conn);
     if (!failed)
-        failed = pgsink_snapshot_abandon(s->engine->sink, &err);
+        failed = sink_snapshot_abandon(s->engine->sink, &err);
     log_event(failed ? LOG_WARN : LOG_INFO, "snapshot_abandoned", "slot=%s why=%s%s%s", settings->source_slot,
               err_kind_name(why->kind), failed ? " left=yes msg=" : "", failed ? err.message : "");
 }
@@ -65,7 +65,7 @@ static int load_and_end(struct snapshot *s, struct err *reterr)
     struct engine *engine = s->engine;
     char text[LSN_TEXT_MAX];
     int64_t began_us = clock_mono_us();
-    if (snapshot_load(s, reterr) != 0 || pgsink_snapshot_end(engine->sink, s->slot_lsn, reterr) != 0)
+    if (snapshot_load(s, reterr) != 0 || sink_snapshot_end(engine->sink, s->slot_lsn, reterr) != 0)
         return -1;
     log_event(LOG_INFO, "snapshot_done", "slot=%s lsn=%s rows=%llu seconds=%.1f", engine->settings->source_slot,
               lsn_format(s->slot_lsn, text), (unsigned long long)s->rows, (double)(clock_mono_us() - began_us) / 1e6);
@@ -91,8 +91,8 @@ static int take(struct snapshot *s, bool again, struct err *reterr)
 {
     if (!again && refuse_foreign_slot(s->engine, reterr) != 0)
         return -1;
-    struct pgsink_fast_load before = *pgsink_fast_load(s->engine->sink);
-    if (pgsink_snapshot_begin(s->engine->sink, again, reterr) != 0)
+    struct sink_fast_load before = sink_fast_load(s->engine->sink);
+    if (sink_snapshot_begin(s->engine->sink, again, reterr) != 0)
         return -1;
     fast_load_log(s->engine, &before);
     if (take_begun(s, again, reterr) == 0)
@@ -130,7 +130,7 @@ static int resume(struct snapshot *s, struct err *reterr)
 {
     struct engine *engine = s->engine;
     char text[LSN_TEXT_MAX], point[LSN_TEXT_MAX];
-    if (check_slot(s, reterr) != 0 || pgsink_snapshot_resume(engine->sink, reterr) != 0 ||
+    if (check_slot(s, reterr) != 0 || sink_snapshot_resume(engine->sink, reterr) != 0 ||
         snapshot_plan_read(s, reterr) != 0)
         return -1;
     if (s->part_count > 0 && snapshot_point_temporary(engine->settings, &s->point, reterr) != 0)
@@ -144,13 +144,13 @@ static int resume(struct snapshot *s, struct err *reterr)
 
 static int set_skip(struct engine *engine, struct err *reterr)
 {
-    struct pgsink_part *parts = NULL;
+    struct sink_part *parts = NULL;
     size_t count = 0;
-    if (pgsink_parts_read(engine->sink, &parts, &count, reterr) != 0)
+    if (sink_parts_read(engine->sink, &parts, &count, reterr) != 0)
         return -1;
     skip_free(engine->skip);
     engine->skip = skip_new(engine->binding.map, engine->binding.source, parts, count, engine->resume_lsn);
-    pgsink_parts_free(parts, count);
+    sink_parts_free(parts, count);
     return 0;
 }
 
@@ -162,12 +162,12 @@ static int load_left(struct engine *engine, struct err *reterr)
     pthread_mutex_init(&s.lock, NULL);
     int failed = snapshot_plan_read(&s, reterr);
     if (!failed && s.part_count > 0) {
-        failed = pgsink_snapshot_resume(engine->sink, reterr) != 0 ||
+        failed = sink_snapshot_resume(engine->sink, reterr) != 0 ||
                  snapshot_point_temporary(engine->settings, &s.point, reterr) != 0;
         if (!failed)
             log_event(LOG_INFO, "snapshot_rejoins", "slot=%s parts=%zu point=%s", engine->settings->source_slot,
                       s.part_count, lsn_format(s.point.lsn, point));
-        failed = failed || snapshot_load(&s, reterr) != 0 || pgsink_snapshot_settle(engine->sink, reterr) != 0;
+        failed = failed || snapshot_load(&s, reterr) != 0 || sink_snapshot_settle(engine->sink, reterr) != 0;
     }
     snapshot_point_done(&s.point);
     snapshot_plan_free(&s);
@@ -177,17 +177,17 @@ static int load_left(struct engine *engine, struct err *reterr)
 
 int snapshot_rejoin(struct engine *engine, struct err *reterr)
 {
-    struct pgsink_fast_load before = *pgsink_fast_load(engine->sink);
+    struct sink_fast_load before = sink_fast_load(engine->sink);
     if (snapshot_plan_new(engine, reterr) != 0)
         return -1;
     fast_load_log(engine, &before);
     if (load_left(engine, reterr) != 0 || fast_load_level_done(engine, INT_MAX, reterr) != 0 ||
-        pgsink_steps_loaded(engine->sink, reterr) != 0 || pgsink_derive_due(engine->sink, reterr) != 0)
+        sink_steps_loaded(engine->sink, reterr) != 0 || sink_derive_due(engine->sink, reterr) != 0)
         return -1;
     return set_skip(engine, reterr);
 }
 
-int snapshot_take(struct engine *engine, const struct pgsink_position *position, struct err *reterr)
+int snapshot_take(struct engine *engine, const struct sink_position *position, struct err *reterr)
 {
     struct snapshot s = {.engine = engine, .slot_lsn = position->snapshot_lsn};
     bool again = position->state == PIPELINE_SNAPSHOT;

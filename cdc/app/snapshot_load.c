@@ -125,11 +125,9 @@ static int load_part(struct worker *w, struct part *part, struct err *reterr)
 static int worker_open(struct worker *w, struct err *reterr)
 {
     struct engine *engine = w->snapshot->engine;
-    struct pgsink_options options;
-    engine_sink_options(engine, &options);
     if (engine_open_source(engine->settings, "snapshot", ENGINE_PATIENT, &w->conn, reterr) != 0)
         return -1;
-    return pgsink_loader_open(&options, &w->loader, reterr);
+    return sink_loader_open(engine->sink, &w->loader, reterr);
 }
 
 static void *worker_main(void *arg)
@@ -158,7 +156,7 @@ static int beat(struct snapshot *s, int64_t *last_us, uint64_t *last_rows, struc
     int64_t now = clock_mono_us();
     if (now - *last_us < 1000000)
         return 0;
-    struct pgsink_heartbeat heartbeat = {
+    struct sink_heartbeat heartbeat = {
         .received_lsn = s->point.lsn,
         .confirmed_lsn = s->point.lsn,
         .rows_per_s = (double)(s->rows - *last_rows) * 1e6 / (double)(now - *last_us),
@@ -166,7 +164,7 @@ static int beat(struct snapshot *s, int64_t *last_us, uint64_t *last_rows, struc
     };
     *last_us = now;
     *last_rows = s->rows;
-    return pgsink_heartbeat(s->engine->sink, &heartbeat, reterr);
+    return sink_heartbeat(s->engine->sink, &heartbeat, reterr);
 }
 
 static int load_level(struct snapshot *s, struct worker *workers, size_t count, struct progress *progress,
@@ -230,7 +228,10 @@ static int load_lookups(struct snapshot *s, struct err *reterr)
 
 int snapshot_load(struct snapshot *s, struct err *reterr)
 {
+    int most = s->engine->sink->ops->loaders_max;
     size_t count = (size_t)s->engine->settings->snapshot_workers;
+    if (most && count > (size_t)most)
+        count = (size_t)most;
     struct worker *workers = mem_zalloc(count, sizeof(*workers));
     for (size_t i = 0; i < count; i++) {
         workers[i].snapshot = s;
@@ -243,8 +244,8 @@ int snapshot_load(struct snapshot *s, struct err *reterr)
         if (!level_is_done(s))
             failed = load_lookups(s, reterr) || load_level(s, workers, count, &progress, reterr);
         if (!failed)
-            failed = fast_load_level_done(s->engine, s->level, reterr) ||
-                     pgsink_derive_all(s->engine->sink, s->level, reterr);
+            failed =
+                fast_load_level_done(s->engine, s->level, reterr) || sink_derive_all(s->engine->sink, s->level, reterr);
     }
     progress_clear(&progress);
     for (size_t i = 0; i < count; i++) {

@@ -121,12 +121,12 @@ static char **names_of(const struct part *part)
     return names;
 }
 
-static struct pgsink_part *records_of(const struct snapshot *s)
+static struct sink_part *records_of(const struct snapshot *s)
 {
-    struct pgsink_part *records = mem_zalloc(s->part_count + 1, sizeof(*records));
+    struct sink_part *records = mem_zalloc(s->part_count + 1, sizeof(*records));
     for (size_t i = 0; i < s->part_count; i++) {
         const struct part *part = &s->parts[i];
-        records[i] = (struct pgsink_part){
+        records[i] = (struct sink_part){
             .id = part->id,
             .level = part->level,
             .schema = mem_strdup(part->range.relation->schema),
@@ -142,15 +142,15 @@ static struct pgsink_part *records_of(const struct snapshot *s)
 
 int snapshot_plan_record(struct snapshot *s, struct err *reterr)
 {
-    struct pgsink_part *records = records_of(s);
-    int failed = pgsink_snapshot_plan(s->engine->sink, s->slot_lsn, records, s->part_count, reterr);
-    pgsink_parts_free(records, s->part_count);
+    struct sink_part *records = records_of(s);
+    int failed = sink_snapshot_plan(s->engine->sink, s->slot_lsn, records, s->part_count, reterr);
+    sink_parts_free(records, s->part_count);
     return failed;
 }
 
 /* Is the rule new on the target, and not planned yet? */
-static bool is_new(const struct rule *rule, const struct pgsink_step *steps, size_t step_count,
-                   const struct pgsink_part *parts, size_t part_count)
+static bool is_new(const struct rule *rule, const struct sink_step *steps, size_t step_count,
+                   const struct sink_part *parts, size_t part_count)
 {
     bool found = false;
     for (size_t i = 0; i < step_count; i++)
@@ -165,19 +165,19 @@ static bool is_new(const struct rule *rule, const struct pgsink_step *steps, siz
 /* wanted[rule->index]; *ret_any: there are such. */
 static int find_new(struct engine *engine, bool *wanted, bool *ret_any, struct err *reterr)
 {
-    struct pgsink_step *steps = NULL;
-    struct pgsink_part *parts = NULL;
+    struct sink_step *steps = NULL;
+    struct sink_part *parts = NULL;
     size_t step_count = 0, part_count = 0;
     *ret_any = false;
-    int failed = pgsink_steps_due(engine->sink, &steps, &step_count, reterr) != 0 ||
-                 pgsink_parts_read(engine->sink, &parts, &part_count, reterr) != 0;
+    int failed = sink_steps_due(engine->sink, &steps, &step_count, reterr) != 0 ||
+                 sink_parts_read(engine->sink, &parts, &part_count, reterr) != 0;
     for (size_t i = 0; !failed && i < map_rule_count(engine->binding.map); i++) {
         const struct rule *rule = map_rule(engine->binding.map, i);
         wanted[rule->index] = is_new(rule, steps, step_count, parts, part_count);
         *ret_any = *ret_any || wanted[rule->index];
     }
-    pgsink_steps_free(steps, step_count);
-    pgsink_parts_free(parts, part_count);
+    sink_steps_free(steps, step_count);
+    sink_parts_free(parts, part_count);
     return failed ? -1 : 0;
 }
 
@@ -187,9 +187,9 @@ int snapshot_plan_new(struct engine *engine, struct err *reterr)
     bool *wanted = mem_zalloc(map_rule_count(engine->binding.map) + 1, sizeof(*wanted)), any = false;
     int failed = find_new(engine, wanted, &any, reterr) != 0 || (any && plan(&s, wanted, reterr) != 0);
     if (!failed && any) {
-        struct pgsink_part *records = records_of(&s);
-        failed = pgsink_parts_add(engine->sink, records, s.part_count, reterr);
-        pgsink_parts_free(records, s.part_count);
+        struct sink_part *records = records_of(&s);
+        failed = sink_parts_add(engine->sink, records, s.part_count, reterr);
+        sink_parts_free(records, s.part_count);
     }
     snapshot_plan_free(&s);
     free(wanted);
@@ -208,7 +208,7 @@ static const struct rule *rule_named(const struct map *map, const struct relatio
 
 /* The rules of a recorded part; NULL where the mapping lacks one. The caller frees the array. */
 static const struct rule **rules_of(const struct map *map, const struct relation *relation,
-                                    const struct pgsink_part *record)
+                                    const struct sink_part *record)
 {
     const struct rule **rules = mem_alloc((record->rule_count + 1) * sizeof(*rules));
     for (size_t i = 0; i < record->rule_count; i++) {
@@ -221,7 +221,7 @@ static const struct rule **rules_of(const struct map *map, const struct relation
     return rules;
 }
 
-static int take_record(struct snapshot *s, const struct pgsink_part *record, struct err *reterr)
+static int take_record(struct snapshot *s, const struct sink_part *record, struct err *reterr)
 {
     const struct binding *binding = &s->engine->binding;
     const struct relation *relation = catalog_find(binding->source, record->schema, record->table);
@@ -240,17 +240,17 @@ static int take_record(struct snapshot *s, const struct pgsink_part *record, str
 
 int snapshot_plan_read(struct snapshot *s, struct err *reterr)
 {
-    struct pgsink_part *records = NULL;
+    struct sink_part *records = NULL;
     size_t count = 0;
     s->level_count = find_levels(s->engine->binding.map, NULL);
-    int failed = pgsink_parts_read(s->engine->sink, &records, &count, reterr);
+    int failed = sink_parts_read(s->engine->sink, &records, &count, reterr);
     for (size_t i = 0; !failed && i < count; i++) {
         if (!records[i].done)
             failed = take_record(s, &records[i], reterr);
         if (records[i].level >= s->level_count)
             s->level_count = records[i].level + 1;
     }
-    pgsink_parts_free(records, count);
+    sink_parts_free(records, count);
     return failed;
 }
 

@@ -206,13 +206,13 @@ static int compare_source(const struct pgsink *s, const PGresult *record, struct
     return 0;
 }
 
-int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, struct err *reterr)
+int opening_read_record(struct pgsink *s, struct sink_position *ret_position, struct err *reterr)
 {
     const char *params[1] = {s->options.pipeline};
     PGresult *result = NULL;
     int rc = 0;
 
-    *ret_position = (struct pgsink_position){.state = PIPELINE_NEW};
+    *ret_position = (struct sink_position){.state = PIPELINE_NEW};
     if (session_query(s, "reading the pipeline's record",
                       "SELECT state, lsn, slot, system_identifier, timeline, database, fingerprint, "
                       "identity_fingerprint, paused, coalesce(pause_reason, ''), coalesce(pause_category, ''), "

@@ -12,7 +12,7 @@ int opening_connect(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* Waits for the pipeline's advisory lock: a killed engine's session may still be committing. */
 int opening_lock(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* Reads the pipeline's record and compares the source with the options'. Sets s->lsn, s->state, s->fingerprint. */
-int opening_read_record(struct pgsink *s, struct pgsink_position *ret_position, struct err *reterr) MUST_CHECK;
+int opening_read_record(struct pgsink *s, struct sink_position *ret_position, struct err *reterr) MUST_CHECK;
 /* The upper bounds of side records, a rule. */
 int opening_read_bounds(struct pgsink *s, struct err *reterr) MUST_CHECK;
 

@@ -92,13 +92,7 @@ static void sink_close_op(struct sink *sink)
     free(s);
 }
 
-static const struct sink_ops OPS = {
-    .name = "postgres",
-    .apply = apply_batch,
-    .durable = sink_durable_op,
-    .tick = sink_tick_op,
-    .close = sink_close_op,
-};
+static const struct sink_ops OPS;
 
 static void copy_options(struct pgsink *s, const struct pgsink_options *options)
 {
@@ -237,12 +231,12 @@ static int settle_fast_load(struct pgsink *s, struct err *reterr)
     return 0;
 }
 
-const struct pgsink_fast_load *pgsink_fast_load(struct sink *sink)
+const struct sink_fast_load *pgsink_fast_load(struct sink *sink)
 {
     return &pgsink_of(sink)->fast_load;
 }
 
-int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, struct pgsink_position *ret_position,
+int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, struct sink_position *ret_position,
                 struct err *reterr)
 {
     struct pgsink *s;
@@ -276,6 +270,11 @@ int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_s
     }
     *ret_sink = &s->sink;
     return 0;
+}
+
+static int sink_loader_open_op(struct sink *sink, struct sink **ret_loader, struct err *reterr)
+{
+    return pgsink_loader_open(&pgsink_of(sink)->options, ret_loader, reterr);
 }
 
 int pgsink_advance(struct sink *sink, uint64_t lsn, struct err *reterr)
@@ -343,7 +342,7 @@ bool pgsink_resume_requested(struct sink *sink)
     return pgsink_of(sink)->resume_requested;
 }
 
-int pgsink_heartbeat(struct sink *sink, const struct pgsink_heartbeat *heartbeat, struct err *reterr)
+int pgsink_heartbeat(struct sink *sink, const struct sink_heartbeat *heartbeat, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
     char received[LSN_TEXT_MAX], source[LSN_TEXT_MAX], confirmed[LSN_TEXT_MAX], lag[32], rows[32];
@@ -368,7 +367,39 @@ int pgsink_heartbeat(struct sink *sink, const struct pgsink_heartbeat *heartbeat
                          7, params, NULL, reterr);
 }
 
-void pgsink_figures(struct sink *sink, struct pgsink_figures *ret_figures)
+void pgsink_figures(struct sink *sink, struct sink_figures *ret_figures)
 {
     *ret_figures = pgsink_of(sink)->figures;
 }
+
+static const struct sink_ops OPS = {
+    .name = "postgres",
+    .apply = apply_batch,
+    .durable = sink_durable_op,
+    .tick = sink_tick_op,
+    .close = sink_close_op,
+    .advance = pgsink_advance,
+    .pause = pgsink_pause,
+    .resume = pgsink_resume,
+    .resume_requested = pgsink_resume_requested,
+    .heartbeat = pgsink_heartbeat,
+    .figures = pgsink_figures,
+    .steps_due = pgsink_steps_due,
+    .steps_loaded = pgsink_steps_loaded,
+    .losses = pgsink_losses,
+    .resync_waits = pgsink_resync_waits,
+    .mirror_read = mirror_read,
+    .snapshot_begin = pgsink_snapshot_begin,
+    .snapshot_plan = pgsink_snapshot_plan,
+    .snapshot_resume = pgsink_snapshot_resume,
+    .snapshot_settle = pgsink_snapshot_settle,
+    .snapshot_end = pgsink_snapshot_end,
+    .snapshot_abandon = pgsink_snapshot_abandon,
+    .parts_read = pgsink_parts_read,
+    .parts_add = pgsink_parts_add,
+    .loader_open = sink_loader_open_op,
+    .level_loaded = pgsink_level_loaded,
+    .fast_load = pgsink_fast_load,
+    .derive_all = pgsink_derive_all,
+    .derive_due = pgsink_derive_due,
+};

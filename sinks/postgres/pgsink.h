@@ -12,6 +12,7 @@
 
 #include "cdc/base/err.h"
 #include "cdc/base/identity.h"
+#include "sinks/pipeline.h"
 #include "sinks/sink.h"
 #include "transform/map.h"
 
@@ -33,25 +34,11 @@ struct pgsink_options {
     bool fast_load;           /* a first snapshot takes indexes and foreign keys off empty tables; fastload.h */
 };
 
-enum pipeline_state {
-    PIPELINE_NEW,       /* no record yet */
-    PIPELINE_SNAPSHOT,  /* a snapshot is or was under way: its rows are not whole */
-    PIPELINE_STREAMING, /* position is valid */
-};
-
-struct pgsink_position {
-    enum pipeline_state state;
-    uint64_t lsn;          /* end of the last applied source transaction; 0 unless STREAMING */
-    uint64_t snapshot_lsn; /* where the slot begins; 0 before the snapshot's plan is recorded */
-    bool paused;           /* stays paused over a restart */
-    char pause_category[ERR_PAUSE_MAX], pause_reason[ERR_TEXT_MAX];
-};
-
 /* Opens the session, waits for the advisory lock, reads the record and compares source, slot and mapping with
  * it (ERR_REFUSED where going on would harm, with the way out; a rule that makes its rows otherwise goes on and is
  * due). ERR_CONFIG where `pgrekey init` has not been run, where a transaction pooler is in the way, or the server is
  * read-only (hot standby). */
-int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, struct pgsink_position *ret_position,
+int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, struct sink_position *ret_position,
                 struct err *reterr) MUST_CHECK;
 
 /* --- the life of a snapshot ---
@@ -71,24 +58,14 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
  * pgsink_level_loaded: the parts up to this level are in: what a fast load took off their tables is built again.
  * pgsink_snapshot_end: state STREAMING at lsn, durable before it returns.
  * pgsink_snapshot_abandon: takes back one that this session has begun: no rows, no record, as before its begin. */
-struct pgsink_part {
-    int id, level;
-    char *schema, *table; /* of the source */
-    char *lo, *hi;        /* of the first key column: lo <= key < hi; NULL: open */
-    char **rules;         /* names */
-    size_t rule_count;
-    bool done;
-    uint64_t point; /* it was read at, where done; 0 where the stream is known to be past it */
-};
-void pgsink_parts_free(struct pgsink_part *parts, size_t count);
 /* All parts by id; none where no plan has been recorded. */
-int pgsink_parts_read(struct sink *sink, struct pgsink_part **ret_parts, size_t *ret_count,
+int pgsink_parts_read(struct sink *sink, struct sink_part **ret_parts, size_t *ret_count,
                       struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr) MUST_CHECK;
-int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struct pgsink_part *parts, size_t count,
+int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struct sink_part *parts, size_t count,
                          struct err *reterr) MUST_CHECK;
 /* While it streams: parts of rules that have joined, recorded behind those that are there; their ids are given here. */
-int pgsink_parts_add(struct sink *sink, struct pgsink_part *parts, size_t count, struct err *reterr) MUST_CHECK;
+int pgsink_parts_add(struct sink *sink, struct sink_part *parts, size_t count, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_resume(struct sink *sink, struct err *reterr) MUST_CHECK;
 int pgsink_level_loaded(struct sink *sink, int level, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_settle(struct sink *sink, struct err *reterr) MUST_CHECK;
@@ -103,14 +80,7 @@ int pgsink_derive_all(struct sink *sink, int level, struct err *reterr) MUST_CHE
  */
 int pgsink_derive_due(struct sink *sink, struct err *reterr) MUST_CHECK;
 
-/* What became of indexes and foreign keys since the sink was opened. */
-struct pgsink_fast_load {
-    size_t taken_off, restored;
-    size_t failed;         /* could not be built again, and stay recorded; tried again when the sink is next opened */
-    char last_failed[256]; /* "index a_b of public.a (SQLSTATE 54000)" */
-    bool bound_without;    /* some were off when the sink was opened: what the map was bound to does not know them */
-};
-const struct pgsink_fast_load *pgsink_fast_load(struct sink *sink);
+const struct sink_fast_load *pgsink_fast_load(struct sink *sink);
 
 /* A further session for loading one snapshot part at a time beside the main one: no advisory lock, no position. The
  * batches of a part are one target transaction, with counters, quarantine, and the part's record (batch.snapshot_part,
@@ -118,25 +88,12 @@ const struct pgsink_fast_load *pgsink_fast_load(struct sink *sink);
  * its batches fail (ERR_RETRY). */
 int pgsink_loader_open(const struct pgsink_options *options, struct sink **ret_sink, struct err *reterr) MUST_CHECK;
 
-/* Steps of the mapping whose rows are not, or no longer, those of the mapping at hand. state "new": they are to be
- * loaded before the stream goes on; "changed": they are due to be written again; "removed": the mapping has it no more,
- * rows and counters stay. */
-struct pgsink_step {
-    char *name, *kind, *source_table, *state; /* source_table "" of a derivation */
-};
-int pgsink_steps_due(struct sink *sink, struct pgsink_step **ret_steps, size_t *ret_count,
-                     struct err *reterr) MUST_CHECK;
-void pgsink_steps_free(struct pgsink_step *steps, size_t count);
+int pgsink_steps_due(struct sink *sink, struct sink_step **ret_steps, size_t *ret_count, struct err *reterr) MUST_CHECK;
 /* Rules whose parts are all done are new no longer. */
 int pgsink_steps_loaded(struct sink *sink, struct err *reterr) MUST_CHECK;
 
 /* Steps that hold more rows in quarantine than the mapping accepts. */
-struct pgsink_loss {
-    char *step;
-    int64_t quarantined, accepted;
-};
-int pgsink_losses(struct sink *sink, struct pgsink_loss **ret_losses, size_t *ret_count, struct err *reterr) MUST_CHECK;
-void pgsink_losses_free(struct pgsink_loss *losses, size_t count);
+int pgsink_losses(struct sink *sink, struct sink_loss **ret_losses, size_t *ret_count, struct err *reterr) MUST_CHECK;
 
 /* Is a table to be read again (resync_store.h)? */
 int pgsink_resync_waits(struct sink *sink, bool *ret_waits, struct err *reterr) MUST_CHECK;
@@ -151,19 +108,8 @@ int pgsink_resume(struct sink *sink, struct err *reterr) MUST_CHECK;
 /* Did an operator ask for it (`pgrekey resume`) since the last call? Known after sink_tick. */
 bool pgsink_resume_requested(struct sink *sink);
 
-/* A small record for `status`, at most once a second: what the running engine knows and nobody else. */
-struct pgsink_heartbeat {
-    uint64_t received_lsn, source_lsn, confirmed_lsn;
-    double lag_s; /* age of the oldest source transaction not yet applied; 0 when idle */
-    double rows_per_s;
-    const char *phase; /* "snapshot", "streaming", "paused", "reconnecting" */
-};
-int pgsink_heartbeat(struct sink *sink, const struct pgsink_heartbeat *heartbeat, struct err *reterr) MUST_CHECK;
+int pgsink_heartbeat(struct sink *sink, const struct sink_heartbeat *heartbeat, struct err *reterr) MUST_CHECK;
 
-/* Figures since the sink was opened. */
-struct pgsink_figures {
-    uint64_t rows, transactions, batches, row_mode_batches, quarantined, completed_from_source;
-};
-void pgsink_figures(struct sink *sink, struct pgsink_figures *ret_figures);
+void pgsink_figures(struct sink *sink, struct sink_figures *ret_figures);
 
 #endif

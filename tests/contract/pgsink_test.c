@@ -71,7 +71,7 @@ static void a_second_engine_of_the_same_pipeline_is_kept_out(void **state)
 {
     struct world *w = *state;
     struct pgsink_options options = w->options;
-    struct pgsink_position position;
+    struct sink_position position;
     struct sink *second = NULL;
     struct err err = {0};
     options.lock_wait_s = 1;
@@ -1045,7 +1045,7 @@ static void begin_snapshot(struct world *w)
 {
     char schema[] = "legacy", table[] = "offices", rule[] = "offices";
     char *rules[] = {rule};
-    struct pgsink_part part = {.schema = schema, .table = table, .rules = rules, .rule_count = 1};
+    struct sink_part part = {.schema = schema, .table = table, .rules = rules, .rule_count = 1};
     struct err err = {0};
     assert_int_equal(pgsink_open(&w->options, &w->sink, &w->position, &err), 0);
     assert_int_equal(pgsink_snapshot_begin(w->sink, false, &err), 0);
@@ -1055,7 +1055,7 @@ static void begin_snapshot(struct world *w)
 static void a_part_lands_whole_with_its_record(void **state)
 {
     struct world *w = *state;
-    struct pgsink_part *parts;
+    struct sink_part *parts;
     struct err err = {0};
     size_t count;
     begin_snapshot(w);
@@ -1072,7 +1072,7 @@ static void a_part_lands_whole_with_its_record(void **state)
     assert_true(parts[0].done);
     assert_int_equal(parts[0].point, w->lsn);
     assert_string_equal(parts[0].rules[0], "offices");
-    pgsink_parts_free(parts, count);
+    sink_parts_free(parts, count);
     sink_close(loader);
 }
 

@@ -20,7 +20,7 @@ struct world {
     struct map *map;
     struct sink *sink;
     struct pgsink_options options;
-    struct pgsink_position position; /* as the sink was opened with */
+    struct sink_position position; /* as the sink was opened with */
     struct batch batch;
     uint64_t lsn;
     uint32_t xid;

@@ -43,7 +43,7 @@ static int set_up(void **state)
          *singles[] = {strdup("single->singles")};
     char public[] = "public", person[] = "person", word[] = "word", single[] = "single", ten[] = "10",
          hundred[] = "100", m[] = "m";
-    struct pgsink_part parts[] = {
+    struct sink_part parts[] = {
         {.schema = public, .table = person, .hi = ten, .rules = people, .rule_count = 1, .done = true, .point = 100},
         {.schema = public,
          .table = person,

@@ -452,7 +452,7 @@ int mirror_make(struct pgsink *s, struct err *reterr)
 
 /* --- reading --- */
 
-static int take_rows(const PGresult *result, const struct rule *rule, mirror_take_fn take, void *context,
+static int take_rows(const PGresult *result, const struct rule *rule, sink_take_fn take, void *context,
                      struct err *reterr)
 {
     struct value *values = mem_zalloc(rule->column_count + 1, sizeof(*values));
@@ -471,7 +471,7 @@ static int take_rows(const PGresult *result, const struct rule *rule, mirror_tak
     return failed;
 }
 
-int mirror_read(struct sink *sink, const struct rule *rule, size_t max_rows, mirror_take_fn take, void *context,
+int mirror_read(struct sink *sink, const struct rule *rule, size_t max_rows, sink_take_fn take, void *context,
                 struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);

@@ -26,8 +26,7 @@ int mirror_make(struct pgsink *s, struct err *reterr) MUST_CHECK;
 
 /* All rows of a rule's table, its columns in the rule's order, as the server prints them. More than max_rows:
  * ERR_CONFIG. The values live until `take` returns; it may fail. Not inside a target transaction. */
-typedef int (*mirror_take_fn)(void *context, const struct value *values, struct err *reterr);
-int mirror_read(struct sink *sink, const struct rule *rule, size_t max_rows, mirror_take_fn take, void *context,
+int mirror_read(struct sink *sink, const struct rule *rule, size_t max_rows, sink_take_fn take, void *context,
                 struct err *reterr) MUST_CHECK;
 
 /* Tables and views that the pipeline has made: *ret_count. 0 where the engine's schema is not there. */

@@ -3,7 +3,7 @@
 
 #include "sinks/postgres/session/session.h"
 
-int pgsink_losses(struct sink *sink, struct pgsink_loss **ret_losses, size_t *ret_count, struct err *reterr)
+int pgsink_losses(struct sink *sink, struct sink_loss **ret_losses, size_t *ret_count, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
     const char *params[1] = {s->options.pipeline};
@@ -20,18 +20,11 @@ int pgsink_losses(struct sink *sink, struct pgsink_loss **ret_losses, size_t *re
     *ret_count = (size_t)PQntuples(result);
     *ret_losses = mem_zalloc(*ret_count + 1, sizeof(**ret_losses));
     for (size_t i = 0; i < *ret_count; i++)
-        (*ret_losses)[i] = (struct pgsink_loss){
+        (*ret_losses)[i] = (struct sink_loss){
             .step = mem_strdup(PQgetvalue(result, (int)i, 0)),
             .quarantined = strtoll(PQgetvalue(result, (int)i, 1), NULL, 10),
             .accepted = strtoll(PQgetvalue(result, (int)i, 2), NULL, 10),
         };
     PQclear(result);
     return 0;
-}
-
-void pgsink_losses_free(struct pgsink_loss *losses, size_t count)
-{
-    for (size_t i = 0; losses && i < count; i++)
-        free(losses[i].step);
-    free(losses);
 }

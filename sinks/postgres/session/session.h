@@ -59,7 +59,7 @@ struct pgsink {
     bool deferrable;         /* some target table has a deferrable constraint */
     bool waking;             /* the chunk at hand is of woken rows; park.h */
     bool snapshot;           /* the batch at hand is a snapshot's: every row is new */
-    struct pgsink_fast_load fast_load;
+    struct sink_fast_load fast_load;
     bool rehearsal; /* nothing of it will stand; rehearsal.h */
     uint64_t lsn;   /* the position as committed: what the compare-and-set compares with */
     enum pipeline_state state;
@@ -82,7 +82,7 @@ struct pgsink {
     struct rowmode *rowmode; /* rowmode.c's own */
     struct breaker *breaker; /* NULL: off */
     bool resume_requested;
-    struct pgsink_figures figures;
+    struct sink_figures figures;
 };
 
 static inline struct pgsink *pgsink_of(struct sink *sink)

@@ -33,7 +33,7 @@ int fastload_take_off(struct pgsink *s, struct err *reterr) MUST_CHECK;
  * savepoints where the caller is in one. What cannot be built is recorded, and counted in *outcome beside what can; -1
  * where the server does not do its part (connection, disk, lock), and then what is left can be tried again. `retry`:
  * also what has failed before. */
-int fastload_restore(PGconn *conn, const char *pipeline, int level, bool retry, struct pgsink_fast_load *outcome,
+int fastload_restore(PGconn *conn, const char *pipeline, int level, bool retry, struct sink_fast_load *outcome,
                      struct err *reterr) MUST_CHECK;
 
 /* How many objects are off, and how many of these could not be built when it was last tried. */

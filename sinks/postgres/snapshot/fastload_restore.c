@@ -129,7 +129,7 @@ static int is_settled(const struct restoring *r, bool *ret_settled, struct err *
     return failed;
 }
 
-static int note_failure(const struct restoring *r, const struct err *why, struct pgsink_fast_load *outcome,
+static int note_failure(const struct restoring *r, const struct err *why, struct sink_fast_load *outcome,
                         struct err *reterr)
 {
     outcome->failed++;
@@ -140,7 +140,7 @@ static int note_failure(const struct restoring *r, const struct err *why, struct
 }
 
 /* A constraint that is not there to be validated has been dropped by somebody since it came back. */
-static int settle_failure(const struct restoring *r, const struct err *why, bool made, struct pgsink_fast_load *outcome,
+static int settle_failure(const struct restoring *r, const struct err *why, bool made, struct sink_fast_load *outcome,
                           struct err *reterr)
 {
     bool settled = made && strcmp(why->sqlstate, "42704") == 0;
@@ -190,7 +190,7 @@ static int validate(const struct restoring *r, struct err *reterr)
 }
 
 /* A foreign key is validated apart: reading the whole table then stops nobody from writing. */
-static int restore_one(const struct restoring *r, struct pgsink_fast_load *outcome, struct err *reterr)
+static int restore_one(const struct restoring *r, struct sink_fast_load *outcome, struct err *reterr)
 {
     bool validates = !is_index(r) && *text_of(r, AT_VALIDATED) == 't';
     struct err why = {0};
@@ -214,7 +214,7 @@ static int record_is_there(PGconn *conn, bool *ret_there, struct err *reterr)
     return 0;
 }
 
-int fastload_restore(PGconn *conn, const char *pipeline, int level, bool retry, struct pgsink_fast_load *outcome,
+int fastload_restore(PGconn *conn, const char *pipeline, int level, bool retry, struct sink_fast_load *outcome,
                      struct err *reterr)
 {
     struct restoring r = {.conn = conn, .nested = PQtransactionStatus(conn) == PQTRANS_INTRANS};

@@ -9,7 +9,7 @@
 
 #define RULES_MAX ((size_t)1 << 20)
 
-int part_put(struct pgsink *s, const struct pgsink_part *part, struct err *reterr)
+int part_put(struct pgsink *s, const struct sink_part *part, struct err *reterr)
 {
     char id[16], level[16];
     struct buf rules;
@@ -79,9 +79,9 @@ static char *text_of(const PGresult *result, int row, int column)
     return PQgetisnull(result, row, column) ? NULL : mem_strdup(PQgetvalue(result, row, column));
 }
 
-static void fill_part(struct pgsink_part *part, const PGresult *result, int row)
+static void fill_part(struct sink_part *part, const PGresult *result, int row)
 {
-    *part = (struct pgsink_part){
+    *part = (struct sink_part){
         .id = atoi(PQgetvalue(result, row, 0)),
         .level = atoi(PQgetvalue(result, row, 1)),
         .schema = text_of(result, row, 2),
@@ -93,19 +93,19 @@ static void fill_part(struct pgsink_part *part, const PGresult *result, int row)
     (void)lsn_parse(PQgetvalue(result, row, 7), &part->point);
 }
 
-static void add_rule(struct pgsink_part *part, const char *rule)
+static void add_rule(struct sink_part *part, const char *rule)
 {
     part->rules = mem_realloc(part->rules, (part->rule_count + 1) * sizeof(*part->rules));
     part->rules[part->rule_count++] = mem_strdup(rule);
 }
 
 /* One row for each rule of each part. */
-int pgsink_parts_read(struct sink *sink, struct pgsink_part **ret_parts, size_t *ret_count, struct err *reterr)
+int pgsink_parts_read(struct sink *sink, struct sink_part **ret_parts, size_t *ret_count, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
     const char *params[1] = {s->options.pipeline};
     PGresult *result = NULL;
-    struct pgsink_part *parts;
+    struct sink_part *parts;
     size_t count = 0;
 
     if (session_query(s, "reading the snapshot's parts",
@@ -124,17 +124,4 @@ int pgsink_parts_read(struct sink *sink, struct pgsink_part **ret_parts, size_t 
     *ret_parts = parts;
     *ret_count = count;
     return 0;
-}
-
-void pgsink_parts_free(struct pgsink_part *parts, size_t count)
-{
-    for (size_t i = 0; parts && i < count; i++) {
-        char *texts[] = {parts[i].schema, parts[i].table, parts[i].lo, parts[i].hi};
-        for (size_t t = 0; t < sizeof(texts) / sizeof(*texts); t++)
-            free(texts[t]);
-        for (size_t r = 0; r < parts[i].rule_count; r++)
-            free(parts[i].rules[r]);
-        free(parts[i].rules);
-    }
-    free(parts);
 }

@@ -10,7 +10,7 @@
 struct pgsink;
 
 /* Records a part inside the open transaction. */
-int part_put(struct pgsink *s, const struct pgsink_part *part, struct err *reterr) MUST_CHECK;
+int part_put(struct pgsink *s, const struct sink_part *part, struct err *reterr) MUST_CHECK;
 /* s->join_lsn: the last point that the position has not reached. */
 int parts_read_join(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* Clears the points once the position has reached them all. Between transactions. */

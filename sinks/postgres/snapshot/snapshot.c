@@ -273,7 +273,7 @@ int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr)
     return adopt(s, again, reterr);
 }
 
-static int plan(struct pgsink *s, uint64_t consistent_lsn, const struct pgsink_part *parts, size_t count,
+static int plan(struct pgsink *s, uint64_t consistent_lsn, const struct sink_part *parts, size_t count,
                 struct err *reterr)
 {
     char lsn[LSN_TEXT_MAX], number[24];
@@ -292,7 +292,7 @@ static int plan(struct pgsink *s, uint64_t consistent_lsn, const struct pgsink_p
     return session_commit(s, reterr);
 }
 
-int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struct pgsink_part *parts, size_t count,
+int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struct sink_part *parts, size_t count,
                          struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
@@ -304,7 +304,7 @@ int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struc
     return 0;
 }
 
-static int add_parts(struct pgsink *s, struct pgsink_part *parts, size_t count, struct err *reterr)
+static int add_parts(struct pgsink *s, struct sink_part *parts, size_t count, struct err *reterr)
 {
     const char *params[1] = {s->options.pipeline};
     PGresult *result = NULL;
@@ -330,7 +330,7 @@ static int add_parts(struct pgsink *s, struct pgsink_part *parts, size_t count, 
     return session_commit(s, reterr);
 }
 
-int pgsink_parts_add(struct sink *sink, struct pgsink_part *parts, size_t count, struct err *reterr)
+int pgsink_parts_add(struct sink *sink, struct sink_part *parts, size_t count, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
 

@@ -193,7 +193,7 @@ void pipeline_report_free(struct pipeline_report *report)
 /* Before anything is forgotten, and in transactions of its own: over full tables it takes its time. */
 static int restore_all(PGconn *conn, const char *pipeline, struct err *reterr)
 {
-    struct pgsink_fast_load outcome = {0};
+    struct sink_fast_load outcome = {0};
 
     if (fastload_restore(conn, pipeline, INT_MAX, true, &outcome, reterr))
         return -1;

@@ -26,7 +26,7 @@ struct rule_account {
 struct pipeline_report {
     bool initialised; /* the engine's schema is there */
     bool exists;      /* this pipeline has a record */
-    struct pgsink_position position;
+    struct sink_position position;
     char slot[64];
     struct source_identity source;
     char updated_at[40];    /* of the last applied batch; "" for never */
@@ -53,7 +53,7 @@ int pipeline_report_read(PGconn *conn, const char *pipeline, struct pipeline_rep
 void pipeline_report_free(struct pipeline_report *report);
 /* What a start with this mapping would make of the record, without making it: ERR_REFUSED where it would refuse, else
  * the steps that it would find "changed" or "removed". */
-int pipeline_compare_mapping(PGconn *conn, const char *pipeline, const struct map *map, struct pgsink_step **ret_steps,
+int pipeline_compare_mapping(PGconn *conn, const char *pipeline, const struct map *map, struct sink_step **ret_steps,
                              size_t *ret_count, struct err *reterr) MUST_CHECK;
 /* Forgets the pipeline: mirrors, record, counters, quarantine, requests. Refused while its engine runs. */
 int pipeline_forget(PGconn *conn, const char *pipeline, struct err *reterr) MUST_CHECK;

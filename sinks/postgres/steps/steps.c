@@ -249,13 +249,13 @@ int steps_write(struct pgsink *s, struct err *reterr)
 
 /* --- for whoever looks --- */
 
-static void add_change(struct pgsink_step *steps, size_t *count, const char *name, const char *kind, const char *source,
+static void add_change(struct sink_step *steps, size_t *count, const char *name, const char *kind, const char *source,
                        const char *state)
 {
-    steps[(*count)++] = (struct pgsink_step){mem_strdup(name), mem_strdup(kind), mem_strdup(source), mem_strdup(state)};
+    steps[(*count)++] = (struct sink_step){mem_strdup(name), mem_strdup(kind), mem_strdup(source), mem_strdup(state)};
 }
 
-static void list_changes(const struct compare *c, struct pgsink_step *steps, size_t *ret_count)
+static void list_changes(const struct compare *c, struct sink_step *steps, size_t *ret_count)
 {
     *ret_count = 0;
     for (size_t i = 0; i < c->count; i++) {
@@ -272,7 +272,7 @@ static void list_changes(const struct compare *c, struct pgsink_step *steps, siz
                        "", "removed");
 }
 
-int pipeline_compare_mapping(PGconn *conn, const char *pipeline, const struct map *map, struct pgsink_step **ret_steps,
+int pipeline_compare_mapping(PGconn *conn, const char *pipeline, const struct map *map, struct sink_step **ret_steps,
                              size_t *ret_count, struct err *reterr)
 {
     struct arena arena;
@@ -297,7 +297,7 @@ int pipeline_compare_mapping(PGconn *conn, const char *pipeline, const struct ma
     return failed;
 }
 
-int pgsink_steps_due(struct sink *sink, struct pgsink_step **ret_steps, size_t *ret_count, struct err *reterr)
+int pgsink_steps_due(struct sink *sink, struct sink_step **ret_steps, size_t *ret_count, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
     const char *params[1] = {s->options.pipeline};
@@ -311,7 +311,7 @@ int pgsink_steps_due(struct sink *sink, struct pgsink_step **ret_steps, size_t *
     *ret_count = (size_t)PQntuples(result);
     *ret_steps = mem_zalloc(*ret_count + 1, sizeof(**ret_steps));
     for (size_t i = 0; i < *ret_count; i++)
-        (*ret_steps)[i] = (struct pgsink_step){
+        (*ret_steps)[i] = (struct sink_step){
             .name = mem_strdup(PQgetvalue(result, (int)i, 0)),
             .kind = mem_strdup(PQgetvalue(result, (int)i, 1)),
             .source_table = mem_strdup(PQgetvalue(result, (int)i, 2)),
@@ -319,15 +319,4 @@ int pgsink_steps_due(struct sink *sink, struct pgsink_step **ret_steps, size_t *
         };
     PQclear(result);
     return 0;
-}
-
-void pgsink_steps_free(struct pgsink_step *steps, size_t count)
-{
-    for (size_t i = 0; steps && i < count; i++) {
-        free(steps[i].name);
-        free(steps[i].kind);
-        free(steps[i].source_table);
-        free(steps[i].state);
-    }
-    free(steps);
 }
