@@ -119,6 +119,10 @@ static void sql_gives_what_c_gives(void **state)
         world_run(w, "SET standard_conforming_strings = off");
         assert_world(w, "SELECT pgrekey.id('a', E'b\\\\', E'c|') = pgrekey.id_of_name(E'a:b\\\\\\\\|c\\\\|')", "t");
         world_run(w, "SET standard_conforming_strings = on");
+        assert_world(w,
+                     "SELECT pgrekey.json('[1]'), pgrekey.json('{'), pgrekey.json('\"\\u0000\"'), pgrekey.json('') IS "
+                     "NULL, pgrekey.json(NULL)",
+                     "[1]|{\"raw\": \"{\"}|{\"raw\": \"\\\"\\\\u0000\\\"\"}|f|\\N");
     }
 }
 

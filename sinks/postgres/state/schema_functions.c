@@ -133,6 +133,18 @@ static const char ID_OF_NAME[] =
     "END $key$;\n"
     "\n";
 
+/* A text of the source that should be JSON; where it is none (or none that jsonb takes), the text itself is kept. */
+static const char JSON[] =
+    "CREATE OR REPLACE FUNCTION pgrekey.json(document text) RETURNS jsonb\n"
+    "    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $json$\n"
+    "BEGIN\n"
+    "    RETURN document::jsonb;\n"
+    "EXCEPTION WHEN data_exception OR program_limit_exceeded THEN\n"
+    "    RETURN pg_catalog.jsonb_build_object('raw', document);\n"
+    "END $json$;\n"
+    "COMMENT ON FUNCTION pgrekey.json(text) IS 'the text as jsonb; what is not JSON as {\"raw\": text}';\n"
+    "\n";
+
 static void put_overload(struct buf *sql, const char *args, const char *key)
 {
     buf_printf(
@@ -148,6 +160,7 @@ void schema_put_functions(struct buf *sql)
     buf_puts(sql, FUNCTIONS);
     buf_puts(sql, UUID_V5);
     buf_puts(sql, ID_OF_NAME);
+    buf_puts(sql, JSON);
     put_overload(sql, "legacy text", "$2");
     put_overload(sql, "legacy bigint", "$2::text");
     put_overload(sql, "legacy uuid", "$2::text");
