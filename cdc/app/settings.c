@@ -85,6 +85,20 @@ static const struct setting table[] = {
     {"target.position_interval", SETTING_DURATION_MS, AT(target_position_interval_ms), 100, 60 * MINUTE_MS, "10s", NULL,
      NULL, "How often the position is written while nothing that concerns the mapping happens."},
 
+    {"kafka.bootstrap", SETTING_TEXT, AT(kafka_bootstrap), 0, 0, NULL, NULL, NULL,
+     "The brokers to begin with: host:port, with commas between."},
+    {"kafka.prefix", SETTING_TEXT, AT(kafka_prefix), 0, 0, "pgrekey", NULL, NULL,
+     "What the names of all topics begin with, and the `name` in their messages."},
+    {"kafka.properties", SETTING_LIST, AT(kafka_properties), 0, 0, NULL, NULL, NULL,
+     "Any property of librdkafka, name=value each: [security.protocol=sasl_ssl, sasl.mechanism=SCRAM-SHA-512]."},
+    {"kafka.properties_file", SETTING_PATH, AT(kafka_properties_file), 0, 0, NULL, NULL, NULL,
+     "A file of such properties, one on each line: the place for sasl.password and other secrets."},
+
+    {"replay.masking", SETTING_CHOICE, AT(replay_masking), 0, 0, "on", "on|off", NULL,
+     "Whether `pgrekey replay` masks rows by the mapping's `mask:`. off: the copy holds everything as it is."},
+    {"masking.key_file", SETTING_PATH, AT(masking_key_file), 0, 0, NULL, NULL, NULL,
+     "A file with the secret that values are masked by, 16 bytes or more. The same secret masks alike."},
+
     {"batch.max_rows", SETTING_COUNT, AT(batch_max_rows), 1, 1000000, "10000", NULL, NULL,
      "A batch is handed over at the latest with this many rows. A quiet stream applies each transaction at once."},
     {"batch.max_bytes", SETTING_BYTES, AT(batch_max_bytes), 64 << 10, INT64_C(1) << 30, "8MB", NULL, NULL,

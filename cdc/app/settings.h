@@ -35,6 +35,13 @@ struct settings {
     int64_t target_lock_wait_s;          /* target.lock_wait: for a dead session's advisory lock */
     int64_t target_position_interval_ms; /* target.position_interval: how often an idle position is written */
 
+    char *kafka_bootstrap;       /* kafka.bootstrap; NULL */
+    char *kafka_prefix;          /* kafka.prefix, "pgrekey" */
+    char *kafka_properties;      /* kafka.properties: "name=value, name=value"; NULL */
+    char *kafka_properties_file; /* kafka.properties_file; NULL */
+    char *replay_masking;        /* replay.masking: on, off */
+    char *masking_key_file;      /* masking.key_file; NULL */
+
     int64_t batch_max_rows;                     /* batch.max_rows */
     int64_t batch_max_bytes;                    /* batch.max_bytes */
     int64_t lookup_max_rows;                    /* lookup.max_rows */
