@@ -30,6 +30,11 @@ check "another one others" test "$(LC_ALL=C comm -12 "$T/legacy.digest" "$T/othe
 equals "no table is empty but those that were" "dispatch_purchase dispatch_record_attachments" \
     "$(grep d41d8cd98f00b204e9800998ecf8427e "$T/legacy.digest" | cut -d'|' -f1 | tr '\n' ' ' | sed 's/ $//')"
 
+target_start
+target_script <"$DISPATCH_DIR/target.sql"
+estate_half "$T/source" legacy "$T/target" app
+equals "what earlier runs left on the target is as the file says, and its references lead to rows" "20 counts, 0 wrong" "$(estate_half_check "$T/source" legacy "$T/target" app)"
+
 source_script <<'SQL'
 UPDATE dispatch_notification SET template_context = 'null' WHERE id = (SELECT max(id) FROM dispatch_notification WHERE sent AND send AND template_context LIKE '%}');
 UPDATE dispatch_file SET instruction_id = 51 WHERE id = (SELECT max(id) FROM dispatch_file WHERE instruction_id IS NOT NULL AND instruction_id % 51 <> 0);

@@ -4,6 +4,8 @@
 #
 #   estate_legacy DIR DATABASE [SCALE [SEED]]     makes the legacy tables in an empty database and fills them
 #   estate_check DIR DATABASE                     counts rows and defects; prints what is not as it should be
+#   estate_half DIR DATABASE DIR DATABASE         fills the deployed target as earlier runs did, from that legacy database
+#   estate_half_check DIR DATABASE DIR DATABASE   counts what they left
 #
 # Scale 1 is the file counts. Helpers of the data stay in the schema estate of the legacy database: no part of the estate.
 
@@ -61,4 +63,31 @@ estate_check() {
     cluster_psql "$1" "$2" -F ' ' -f "$ESTATE_DIR/check.sql" | awk '
         $2 != $3 { print $1 " is " $2 ", not " $3; bad++ }
         END { print NR " counts, " bad + 0 " wrong" }'
+}
+
+# estate_half FROM DATABASE TO DATABASE: the deployed target (deploy/dispatch/target.sql stands there, empty) as earlier runs
+# have filled it from that legacy database.
+estate_half() {
+    local from=$1 legacy=$2 to=$3 target=$4 each columns
+    cluster_psql "$from" "$legacy" -f "$ESTATE_DIR/half.sql"
+    cluster_psql "$from" "$legacy" -F ' ' -c "
+        SELECT c.relname, string_agg(a.attname, ',' ORDER BY a.attnum) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+        WHERE c.relnamespace = 'deployed'::regnamespace GROUP BY 1 ORDER BY 1" |
+        while read -r each columns; do
+            cluster_psql "$from" "$legacy" -c "COPY (SELECT $columns FROM deployed.$each) TO STDOUT" |
+                PGOPTIONS='-c session_replication_role=replica -c synchronous_commit=off' cluster_psql "$to" "$target" -c "COPY $each ($columns) FROM STDIN"
+        done
+    cluster_psql "$to" "$target" -c ANALYZE
+}
+
+# The same for the half-filled target: estate_half_check FROM DATABASE TO DATABASE.
+estate_half_check() {
+    {
+        cluster_psql "$1" "$2" -F ' ' -c "SELECT 'wanted', w.key, w.value FROM estate.c, jsonb_each_text(to_jsonb(c)) w"
+        cluster_psql "$3" "$4" -F ' ' -f "$ESTATE_DIR/half-check.sql"
+    } | awk '
+        $1 == "wanted" { wanted[$2] = $3; next }
+        { n++; want = NF == 3 ? $2 : wanted[$1] }
+        $NF != want { print $1 " is " $NF ", not " want; bad++ }
+        END { print n " counts, " bad + 0 " wrong" }'
 }
