@@ -59,14 +59,6 @@ struct sink_fast_load {
     bool bound_without;    /* some were off when the sink was opened: what the map was bound to does not know them */
 };
 
-/* A small record for `status`, at most once a second: what the running engine knows and nobody else. */
-struct sink_heartbeat {
-    uint64_t received_lsn, source_lsn, confirmed_lsn;
-    double lag_s; /* age of the oldest source transaction not yet applied; 0 when idle */
-    double rows_per_s;
-    const char *phase; /* "snapshot", "streaming", "paused", "reconnecting" */
-};
-
 /* Figures since the sink was opened. */
 struct sink_figures {
     uint64_t rows, transactions, batches, row_mode_batches, quarantined, completed_from_source;

@@ -104,7 +104,6 @@ struct sink_ops {
     int (*resume)(struct sink *sink, struct err *reterr);
     /* Did an operator ask for it (`pgrekey resume`) since the last call? Known after tick. */
     bool (*resume_requested)(struct sink *sink);
-    int (*heartbeat)(struct sink *sink, const struct sink_heartbeat *heartbeat, struct err *reterr); /* or NULL */
     void (*figures)(struct sink *sink, struct sink_figures *ret_figures);
 
     /* The mapping's steps. */
@@ -195,10 +194,6 @@ static inline int sink_resume(struct sink *s, struct err *e)
 static inline bool sink_resume_requested(struct sink *s)
 {
     return s->ops->resume_requested(s);
-}
-static inline int sink_heartbeat(struct sink *s, const struct sink_heartbeat *heartbeat, struct err *e)
-{
-    return s->ops->heartbeat ? s->ops->heartbeat(s, heartbeat, e) : 0;
 }
 static inline void sink_figures(struct sink *s, struct sink_figures *ret_figures)
 {

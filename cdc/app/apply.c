@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cdc/app/engine.h"
+#include "cdc/app/feed.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
 
@@ -101,11 +102,14 @@ static int apply_parts(struct engine *engine, struct batch *batch, struct err *r
 
 static int apply_one(struct engine *engine, struct batch *batch, struct err *reterr)
 {
+    int64_t began_us = clock_mono_us();
     if (apply_parts(engine, batch, reterr) != 0)
         return -1;
+    feed_applied(engine, batch, began_us);
     uint64_t lsn = batch->complete ? batch->end_lsn : 0;
     batch_reset(batch);
     report_applied(&engine->handover, lsn);
+    vitals_heart_applied(engine->vitals, lsn);
     return 0;
 }
 
@@ -146,35 +150,11 @@ static int report_durable(struct engine *engine, bool *ret_all, struct err *rete
     return 0;
 }
 
-static int heartbeat(struct engine *engine, int64_t now, int64_t *last_us, uint64_t *last_rows, struct err *reterr)
-{
-    struct handover *handover = &engine->handover;
-    pthread_mutex_lock(&handover->lock);
-    struct position position = handover->position;
-    pthread_mutex_unlock(&handover->lock);
-    struct sink_figures figures;
-    sink_figures(engine->sink, &figures);
-    int64_t oldest_us = engine->oldest_commit_us;
-    uint64_t reached = position_idle(&position) ? position.seen : position.applied;
-    double waiting_s = oldest_us ? (double)(clock_wall_us() - oldest_us) / 1e6 : watch_age_s(&engine->watch, reached);
-    struct sink_heartbeat beat = {
-        .received_lsn = engine->received_lsn,
-        .source_lsn = engine->watch.source_lsn,
-        .confirmed_lsn = position_confirmable(&position),
-        .lag_s = waiting_s > 0 ? waiting_s : 0,
-        .rows_per_s = (double)(figures.rows - *last_rows) * 1e6 / (double)(now - *last_us + 1),
-        .phase = "streaming",
-    };
-    *last_us = now;
-    *last_rows = figures.rows;
-    return sink_heartbeat(engine->sink, &beat, reterr);
-}
-
 /* The receiver begins another session for one. */
 static int look_for_resync(struct engine *engine, struct err *reterr)
 {
     bool waits = false;
-    if (engine->resync || engine->skip || engine->resync_wanted)
+    if (engine->resync || engine->skip || engine->resync_wanted || engine->hold_snapshots)
         return 0;
     if (sink_resync_waits(engine->sink, &waits, reterr) != 0)
         return -1;
@@ -187,8 +167,8 @@ static int look_for_resync(struct engine *engine, struct err *reterr)
 static int applier_loop(struct engine *engine, struct err *reterr)
 {
     struct handover *handover = &engine->handover;
-    int64_t next_tick = clock_mono_us() + TICK_IDLE_US, next_advance = clock_mono_us(), last_beat = clock_mono_us();
-    uint64_t last_rows = 0;
+    int64_t next_tick = clock_mono_us() + TICK_IDLE_US, next_advance = clock_mono_us();
+    struct sink_figures figures, told = {0};
     bool stop = false, all_durable = false, open = false;
     for (;;) {
         int64_t now = clock_mono_us();
@@ -214,8 +194,10 @@ static int applier_loop(struct engine *engine, struct err *reterr)
         if (now < next_tick)
             continue;
         next_tick = now + TICK_IDLE_US;
+        sink_figures(engine->sink, &figures);
+        feed_figures(engine, &figures, &told);
         if (sink_tick(engine->sink, reterr) != 0 || look_for_resync(engine, reterr) != 0 ||
-            heartbeat(engine, now, &last_beat, &last_rows, reterr) != 0 || losses_tell(engine, reterr) != 0)
+            losses_tell(engine, reterr) != 0)
             return -1;
     }
 }

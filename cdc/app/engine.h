@@ -3,7 +3,7 @@
  *      receiver (receive.c, the main thread)              applier (apply.c)
  *      stream ─▶ fix-ups ─▶ transform ─▶ filling batch ══▶ taken batch ─▶ sink
  *                                            hand-over, one deep
- *      watch (watch.c): once a second the source's WAL end, now and then its catalogue
+ *      watch (watch.c): now and then the source's catalogue      monitor/: lag, the slot, what people see of both
  *
  * Three lifetimes: the process (settings, options), the binding (map and both catalogues, replaced when a session
  * begins anew), the session (connections, stream, sink, threads).
@@ -26,6 +26,7 @@
 #include "cdc/base/buf.h"
 #include "cdc/base/err.h"
 #include "cdc/base/identity.h"
+#include "cdc/lag/vitals.h"
 #include "cdc/source/slot.h"
 #include "cdc/source/stream.h"
 #include "sinks/postgres/pgsink.h"
@@ -53,23 +54,15 @@ struct handover {
     struct position position; /* moved by both sides */
 };
 
-#define WATCH_SAMPLES 512
-
 /* What the watch thread last saw of the source. */
 struct watch {
     pthread_t thread;
     bool running;
-    _Atomic uint64_t source_lsn; /* the source's WAL end; 0: not yet known */
-    _Atomic bool drifted;        /* the catalogue no longer fits the binding; `err` (under lock) says how */
+    _Atomic bool drifted; /* the catalogue no longer fits the binding; `err` (under lock) says how */
     _Atomic bool stop;
     pthread_mutex_t lock;
     struct err err;
     PGconn *conn;
-    struct watch_sample {
-        uint64_t lsn;         /* the source's WAL end */
-        int64_t seen_us;      /* monotonic */
-    } samples[WATCH_SAMPLES]; /* oldest first, under lock */
-    size_t sample_count;
 };
 
 /* Steps that were told to hold more rows in quarantine than accepted; applier thread only. */
@@ -82,6 +75,7 @@ struct losses {
 struct engine {
     const struct settings *settings;
     const struct run_options *options;
+    struct vitals *vitals; /* what others may know of its health: feed.h. NULL: nobody asks */
     struct binding binding;
     struct source_identity source;
     uint64_t until_lsn; /* end of a one-shot run; 0: none */
@@ -107,10 +101,8 @@ struct engine {
 
     struct losses losses;
 
-    /* figures, for the heartbeat and the log */
-    _Atomic uint64_t received_lsn;
-    _Atomic int64_t oldest_commit_us; /* commit time of the oldest transaction in the filling batch; 0: none */
     _Atomic bool paused;
+    _Atomic bool hold_snapshots; /* the guard over the source's WAL says so: nothing is read again, nothing begins */
 };
 
 /* bind.c */
@@ -158,8 +150,6 @@ void losses_done(struct losses *losses);
 /* watch.c */
 int watch_start(struct engine *engine, struct err *reterr) MUST_CHECK;
 void watch_stop(struct engine *engine);
-/* Seconds since the source's WAL end passed lsn: 0 where it has not, i.e. nothing is behind. */
-double watch_age_s(struct watch *watch, uint64_t lsn);
 
 /* snapshot.c: the slot, its exported snapshot, all parts; or what is left of one that was cut off. Ends in state
  * STREAMING and sets resume_lsn. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cdc/app/feed.h"
 #include "cdc/app/receiver.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
@@ -36,11 +37,11 @@ static bool try_hand_over(struct receiver *r)
     if (idle) {
         handover->taken = handover->filling;
         handover->filling = handover->filling == &handover->batches[0] ? &handover->batches[1] : &handover->batches[0];
+        vitals_taken(r->engine->vitals);
         pthread_cond_signal(&handover->changed);
     }
     pthread_mutex_unlock(&handover->lock);
     if (idle) {
-        r->engine->oldest_commit_us = 0;
         fill_went(&r->fill, rows, clock_mono_us());
     }
     return idle;
@@ -76,6 +77,7 @@ int receiver_report(struct receiver *r, bool now, struct err *reterr)
     pthread_mutex_lock(&r->handover->lock);
     uint64_t lsn = position_confirmable(&r->handover->position);
     pthread_mutex_unlock(&r->handover->lock);
+    feed_confirmed(r->engine, lsn);
     return stream_confirm(r->engine->stream, lsn, now, reterr);
 }
 
@@ -157,7 +159,7 @@ void receiver_add_row(struct receiver *r, struct row *row)
         fill_begun(&r->fill, clock_mono_us());
     batch_add_row(batch, row);
     batch->open = r->begun;
-    r->transaction_rows++;
+    feed_row(r->engine, ++r->transaction_rows);
 }
 
 /* A row whose key changed is always read whole: what was read for it under the old key may have been the row that has
@@ -206,9 +208,8 @@ void receiver_commit(struct receiver *r, uint64_t end_lsn, int64_t commit_us, ui
     struct handover *handover = r->handover;
     bool empty = r->transaction_rows == 0;
     /* The mark of a transaction whose last piece is gone already stands alone: an empty one behind it goes with it. */
-    if (!empty || !batch_is_empty(handover->filling)) {
-        if (handover->filling->txn_count == 0)
-            r->engine->oldest_commit_us = commit_us;
+    bool waits = !empty || !batch_is_empty(handover->filling);
+    if (waits) {
         batch_add_mark(handover->filling, end_lsn, commit_us, xid);
         empty = false;
     } else {
@@ -220,10 +221,10 @@ void receiver_commit(struct receiver *r, uint64_t end_lsn, int64_t commit_us, ui
     else
         position_received(&handover->position, end_lsn);
     pthread_mutex_unlock(&handover->lock);
+    feed_commit(r->engine, end_lsn, commit_us, waits);
     r->in_transaction = false;
     r->begun = (struct txn_mark){0};
     r->received_lsn = end_lsn;
-    r->engine->received_lsn = end_lsn;
 }
 
 static void on_keepalive(struct receiver *r, uint64_t wal_end)
@@ -235,7 +236,8 @@ static void on_keepalive(struct receiver *r, uint64_t wal_end)
     position_keepalive(&handover->position, wal_end);
     pthread_mutex_unlock(&handover->lock);
     if (wal_end > r->received_lsn)
-        r->engine->received_lsn = r->received_lsn = wal_end;
+        r->received_lsn = wal_end;
+    vitals_passed(r->engine->vitals, STAGE_RECEIVED, 0, wal_end);
 }
 
 static int on_item(struct receiver *r, const struct stream_item *item, struct err *reterr)
@@ -248,10 +250,13 @@ static int on_item(struct receiver *r, const struct stream_item *item, struct er
         r->begun = (struct txn_mark){.end_lsn = item->end_lsn, .commit_us = item->commit_us, .xid = item->xid};
         r->commit_lsn = item->end_lsn <= skip_last_point(r->engine->skip) ? item->end_lsn : 0;
         return 0;
-    case STREAM_CHANGE: return on_change(r, item->change, reterr);
+    case STREAM_CHANGE:
+        vitals_passed(r->engine->vitals, STAGE_DECODED, 1, 0);
+        return on_change(r, item->change, reterr);
     case STREAM_COMMIT: receiver_commit(r, item->end_lsn, item->commit_us, item->xid); return 0;
     case STREAM_KEEPALIVE: on_keepalive(r, item->end_lsn); return 0;
-    case STREAM_MESSAGE: /* nothing reads messages yet; one outside a transaction is not followed by a commit */
+    case STREAM_MESSAGE: /* one outside a transaction is not followed by a commit */
+        feed_message(r->engine, item);
         if (!r->in_transaction && batch_is_empty(r->handover->filling))
             batch_reset(r->handover->filling);
         return 0;

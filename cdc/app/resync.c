@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cdc/app/feed.h"
 #include "cdc/app/receiver.h"
 #include "cdc/app/resync_piece.h"
 #include "cdc/app/snapshot.h"
@@ -292,7 +293,11 @@ static int step(struct resync *x, struct receiver *r, struct err *reterr)
         return -1;
     if (x->done)
         return 0;
-    if (watch_age_s(&x->engine->watch, r->received_lsn) > BEHIND_MAX_S) {
+    if (x->engine->hold_snapshots) {
+        x->next_us = clock_mono_us() + AGAIN_US;
+        return note(x, "waits: the WAL that the slot keeps on the source is near its limit", reterr);
+    }
+    if (feed_age_s(x->engine, r->received_lsn) > BEHIND_MAX_S) {
         x->next_us = clock_mono_us() + AGAIN_US;
         return note(x, "waits until the stream is less than a minute behind", reterr);
     }

@@ -20,6 +20,7 @@
 
 #include "cdc/app/engine.h"
 #include "cdc/app/fast_load.h"
+#include "cdc/app/monitor/monitor.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
 #include "cdc/base/lsn.h"
@@ -54,6 +55,7 @@ struct run {
 
 static void close_session(struct engine *engine)
 {
+    vitals_forget_waiting(engine->vitals);
     stream_close(engine->stream);
     engine->stream = NULL;
     resync_close(engine->resync);
@@ -190,12 +192,15 @@ static int stream_run(struct engine *engine, struct err *reterr)
         watch_stop(engine);
         return -1;
     }
+    vitals_set_phase(engine->vitals, PHASE_STREAMING);
+    vitals_event(engine->vitals, LOG_INFO, "streaming", "from %s", text);
     int failed = receive_run(engine, reterr);
     watch_stop(engine);
     if (applier_stop(engine, &stop_err) != 0 && !failed) {
         *reterr = stop_err;
         failed = -1;
     }
+    vitals_forget_waiting(engine->vitals);
     stream_close(engine->stream);
     engine->stream = NULL;
     if (!failed)
@@ -225,6 +230,9 @@ static int record_pause(struct engine *engine, const struct err *why, struct err
     const char *category = pause_category(why);
     log_event(LOG_ERROR, "paused", "slot=%s category=%s msg=%s hint=%s", engine->settings->source_slot, category,
               log_quote(why->message, message, sizeof(message)), log_quote(why->hint, hint, sizeof(hint)));
+    vitals_set_phase(engine->vitals, PHASE_PAUSED);
+    vitals_set_pause(engine->vitals, category, why->message);
+    vitals_event(engine->vitals, LOG_ERROR, "paused", "%s: %s", category, why->message);
     if (engine->paused)
         return 0;
     struct buf text;
@@ -252,12 +260,13 @@ static int wait_for_resume(struct engine *engine, const struct err *why, struct 
         if (clock_mono_us() < next_us)
             continue;
         next_us = clock_mono_us() + 1000000;
-        struct sink_heartbeat beat = {
-            .received_lsn = engine->received_lsn, .phase = "paused", .confirmed_lsn = engine->resume_lsn};
-        if (sink_tick(engine->sink, reterr) != 0 || sink_heartbeat(engine->sink, &beat, reterr) != 0)
+        if (sink_tick(engine->sink, reterr) != 0)
             return -1;
         if (sink_resume_requested(engine->sink)) {
             engine->paused = false;
+            vitals_set_phase(engine->vitals, PHASE_CONNECTING);
+            vitals_set_pause(engine->vitals, NULL, NULL);
+            vitals_event(engine->vitals, LOG_INFO, "resumed", "by an operator");
             log_event(LOG_INFO, "resumed", "slot=%s", engine->settings->source_slot);
             return sink_resume(engine->sink, reterr);
         }
@@ -394,6 +403,9 @@ static void back_off(struct run *run, const struct err *err)
     char quoted[LOG_QUOTED_MAX];
     log_event(LOG_WARN, "reconnecting", "slot=%s in_ms=%lld sqlstate=%s msg=%s", settings->source_slot,
               (long long)run->backoff_ms, err->sqlstate, log_quote(err->message, quoted, sizeof(quoted)));
+    vitals_set_phase(run->engine->vitals, PHASE_RECONNECTING);
+    vitals_event(run->engine->vitals, LOG_WARN, "reconnecting", "%s", err->message);
+    run->engine->vitals->reconnects++;
     for (int64_t until = clock_mono_us() + run->backoff_ms * 1000; !run_stop && clock_mono_us() < until;)
         usleep(20 * 1000);
     run->backoff_ms =
@@ -432,8 +444,10 @@ int run_pipeline(const struct settings *settings, const struct run_options *opti
         return run_exit_of(reterr->kind);
     pthread_mutex_init(&engine.watch.lock, NULL);
     buf_init(&engine.mapping, MAP_FILE_MAX_BYTES);
-    int exit_code = run_sessions(&run, reterr);
+    struct monitor *monitor = NULL;
+    int exit_code = monitor_start(&engine, &monitor, reterr) == 0 ? run_sessions(&run, reterr) : EXIT_INTERNAL;
     close_session(&engine);
+    monitor_stop(monitor);
     handover_done(&engine.handover);
     pthread_mutex_destroy(&engine.watch.lock);
     binding_done(&engine.binding);

@@ -60,6 +60,10 @@ static const struct setting table[] = {
      NULL, "Silence of the source after which the connection counts as dead and is made anew."},
     {"source.catalog_interval", SETTING_DURATION_MS, AT(source_catalog_interval_ms), 1000, 24 * 60 * MINUTE_MS, "10s",
      NULL, NULL, "How often the source's catalogue is looked at for renamed, dropped or retyped tables and columns."},
+    {"source.heartbeat_interval", SETTING_DURATION_MS, AT(source_heartbeat_interval_ms), 0, 60 * MINUTE_MS, "10s", NULL,
+     NULL,
+     "How often a message goes into the source's WAL (pg_logical_emit_message) and is awaited behind the whole "
+     "pipeline: a stuck pipeline is seen on a source that is idle, and the slot of a quiet database moves. 0: never."},
 
     {"snapshot.workers", SETTING_COUNT, AT(snapshot_workers), 1, 64, "2", NULL, NULL,
      "How many connections copy the snapshot side by side, on each server."},
@@ -116,6 +120,17 @@ static const struct setting table[] = {
      "How often a quarantined row is tried again by itself."},
     {"quarantine.backoff", SETTING_DURATION_S, AT(quarantine_backoff_s), 1, 7 * DAY_S, "1min", NULL, NULL,
      "Time before the first of these tries; it doubles with each."},
+
+    {"guard.wal_budget", SETTING_BYTES, AT(guard_wal_budget), 0, INT64_C(1) << 50, "0B", NULL, NULL,
+     "How much WAL the slot may keep on the source: what its disk can bear. A managed database shows no free disk, so "
+     "it must be said. The server's own limit (max_slot_wal_keep_size) counts too where it is set. 0: no budget."},
+    {"guard.warn_percent", SETTING_COUNT, AT(guard_warn_percent), 1, 100, "70", NULL, NULL,
+     "The guard warns from here on, in percent of what comes first, budget or limit."},
+    {"guard.act_percent", SETTING_COUNT, AT(guard_act_percent), 1, 100, "85", NULL, NULL,
+     "And acts from here on, as guard.action says."},
+    {"guard.action", SETTING_CHOICE, AT(guard_action), 0, 0, "stop_snapshots", "alert|stop_snapshots|drop_slot", NULL,
+     "alert: tell it. stop_snapshots: also read no table again until there is room. drop_slot: also give up the slot "
+     "at 100 %, which saves the source and costs a new snapshot."},
 
     {"reconnect.min", SETTING_DURATION_MS, AT(reconnect_min_ms), 10, 60 * MINUTE_MS, "500ms", NULL, NULL,
      "Pause before a lost connection is made anew; it doubles with each failure."},

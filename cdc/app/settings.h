@@ -20,12 +20,13 @@ struct settings {
     char *source_slot;          /* source.slot, "pgrekey" */
     int64_t source_slot_wait_s; /* source.slot_wait: for open transactions when the slot is made, for a taken slot */
     bool source_timestamps;     /* source.timestamps: ask for commit times */
-    int64_t source_status_interval_ms;  /* source.status_interval */
-    int64_t source_receive_timeout_ms;  /* source.receive_timeout */
-    int64_t source_catalog_interval_ms; /* source.catalog_interval: the timed look at the catalogue */
-    int64_t snapshot_workers;           /* snapshot.workers */
-    int64_t snapshot_range_rows;        /* snapshot.range_rows */
-    bool snapshot_fast_load;            /* snapshot.fast_load */
+    int64_t source_status_interval_ms;    /* source.status_interval */
+    int64_t source_receive_timeout_ms;    /* source.receive_timeout */
+    int64_t source_catalog_interval_ms;   /* source.catalog_interval: the timed look at the catalogue */
+    int64_t source_heartbeat_interval_ms; /* source.heartbeat_interval; 0: none */
+    int64_t snapshot_workers;             /* snapshot.workers */
+    int64_t snapshot_range_rows;          /* snapshot.range_rows */
+    bool snapshot_fast_load;              /* snapshot.fast_load */
 
     char *target_dsn;                    /* target.dsn */
     char *target_password_file;          /* target.password_file; NULL */
@@ -49,6 +50,10 @@ struct settings {
     int64_t breaker_percent;                    /* breaker.percent */
     int64_t quarantine_retries;                 /* quarantine.retries */
     int64_t quarantine_backoff_s;               /* quarantine.backoff */
+    int64_t guard_wal_budget;                   /* guard.wal_budget, bytes; 0: none */
+    int64_t guard_warn_percent;                 /* guard.warn_percent */
+    int64_t guard_act_percent;                  /* guard.act_percent */
+    char *guard_action;                         /* guard.action: alert, stop_snapshots, drop_slot */
     int64_t reconnect_min_ms, reconnect_max_ms; /* reconnect.min, reconnect.max */
 };
 

@@ -65,8 +65,11 @@ static int load_and_end(struct snapshot *s, struct err *reterr)
     struct engine *engine = s->engine;
     char text[LSN_TEXT_MAX];
     int64_t began_us = clock_mono_us();
+    vitals_set_phase(engine->vitals, PHASE_SNAPSHOT);
+    vitals_event(engine->vitals, LOG_INFO, "snapshot", "%zu parts", s->part_count);
     if (snapshot_load(s, reterr) != 0 || sink_snapshot_end(engine->sink, s->slot_lsn, reterr) != 0)
         return -1;
+    vitals_event(engine->vitals, LOG_INFO, "snapshot_done", "%llu rows", (unsigned long long)s->rows);
     log_event(LOG_INFO, "snapshot_done", "slot=%s lsn=%s rows=%llu seconds=%.1f", engine->settings->source_slot,
               lsn_format(s->slot_lsn, text), (unsigned long long)s->rows, (double)(clock_mono_us() - began_us) / 1e6);
     engine->resume_lsn = s->slot_lsn;

@@ -151,22 +151,6 @@ static void *worker_main(void *arg)
 
 /* --- the main thread meanwhile --- */
 
-static int beat(struct snapshot *s, int64_t *last_us, uint64_t *last_rows, struct err *reterr)
-{
-    int64_t now = clock_mono_us();
-    if (now - *last_us < 1000000)
-        return 0;
-    struct sink_heartbeat heartbeat = {
-        .received_lsn = s->point.lsn,
-        .confirmed_lsn = s->point.lsn,
-        .rows_per_s = (double)(s->rows - *last_rows) * 1e6 / (double)(now - *last_us),
-        .phase = "snapshot",
-    };
-    *last_us = now;
-    *last_rows = s->rows;
-    return sink_heartbeat(s->engine->sink, &heartbeat, reterr);
-}
-
 static int load_level(struct snapshot *s, struct worker *workers, size_t count, struct progress *progress,
                       struct err *reterr)
 {
@@ -182,12 +166,9 @@ static int load_level(struct snapshot *s, struct worker *workers, size_t count, 
         snapshot_fail(s, &err);
         break;
     }
-    int64_t last_us = 0;
-    uint64_t last_rows = s->rows;
     while (s->running > 0) {
         progress_update(progress, s->rows, (uint64_t)s->rows_expected, NULL);
-        if (!s->failed && beat(s, &last_us, &last_rows, &err) != 0)
-            snapshot_fail(s, &err);
+        vitals_snapshot(s->engine->vitals, s->rows, (uint64_t)s->rows_expected);
         usleep(50 * 1000);
     }
     for (size_t i = 0; i < started; i++)

@@ -342,31 +342,6 @@ bool pgsink_resume_requested(struct sink *sink)
     return pgsink_of(sink)->resume_requested;
 }
 
-int pgsink_heartbeat(struct sink *sink, const struct sink_heartbeat *heartbeat, struct err *reterr)
-{
-    struct pgsink *s = pgsink_of(sink);
-    char received[LSN_TEXT_MAX], source[LSN_TEXT_MAX], confirmed[LSN_TEXT_MAX], lag[32], rows[32];
-    const char *params[7] = {s->options.pipeline,
-                             lsn_format(heartbeat->received_lsn, received),
-                             lsn_format(heartbeat->source_lsn, source),
-                             lsn_format(heartbeat->confirmed_lsn, confirmed),
-                             lag,
-                             rows,
-                             heartbeat->phase};
-
-    if (s->in_transaction || s->state == PIPELINE_NEW)
-        return 0;
-    snprintf(lag, sizeof(lag), "%.6f", heartbeat->lag_s);
-    snprintf(rows, sizeof(rows), "%.1f", heartbeat->rows_per_s);
-    return session_query(s, "writing the heartbeat",
-                         "INSERT INTO pgrekey.heartbeat VALUES ($1, now(), $2::pg_lsn, $3::pg_lsn, $4::pg_lsn, "
-                         "$5::float8, $6::float8, $7) ON CONFLICT (pipeline) DO UPDATE SET at = excluded.at, "
-                         "received_lsn = excluded.received_lsn, source_lsn = excluded.source_lsn, confirmed_lsn = "
-                         "excluded.confirmed_lsn, lag_s = excluded.lag_s, rows_per_s = excluded.rows_per_s, phase = "
-                         "excluded.phase",
-                         7, params, NULL, reterr);
-}
-
 void pgsink_figures(struct sink *sink, struct sink_figures *ret_figures)
 {
     *ret_figures = pgsink_of(sink)->figures;
@@ -382,7 +357,6 @@ static const struct sink_ops OPS = {
     .pause = pgsink_pause,
     .resume = pgsink_resume,
     .resume_requested = pgsink_resume_requested,
-    .heartbeat = pgsink_heartbeat,
     .figures = pgsink_figures,
     .steps_due = pgsink_steps_due,
     .steps_loaded = pgsink_steps_loaded,

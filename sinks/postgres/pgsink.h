@@ -108,8 +108,6 @@ int pgsink_resume(struct sink *sink, struct err *reterr) MUST_CHECK;
 /* Did an operator ask for it (`pgrekey resume`) since the last call? Known after sink_tick. */
 bool pgsink_resume_requested(struct sink *sink);
 
-int pgsink_heartbeat(struct sink *sink, const struct sink_heartbeat *heartbeat, struct err *reterr) MUST_CHECK;
-
 void pgsink_figures(struct sink *sink, struct sink_figures *ret_figures);
 
 #endif

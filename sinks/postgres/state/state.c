@@ -46,14 +46,17 @@ static int read_initialised(PGconn *conn, struct pipeline_report *report, struct
     "p.database, coalesce(to_char(p.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), ''), "        \
     "" LOCK_HELD ", coalesce(extract(epoch FROM clock_timestamp() - h.at), -1), "                                      \
     "coalesce(h.received_lsn, '0/0'), coalesce(h.source_lsn, '0/0'), coalesce(h.confirmed_lsn, '0/0'), "               \
-    "coalesce(h.lag_s, 0), coalesce(h.rows_per_s, 0), coalesce(h.phase, ''), coalesce(p.snapshot_parts, 0), "          \
+    "coalesce(h.lag_s, -1), coalesce(h.rows_per_s, 0), coalesce(h.phase, ''), coalesce(p.snapshot_parts, 0), "         \
     "(SELECT count(*) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name AND s.done), "                            \
     "coalesce((SELECT max(s.point) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name), '0/0'), "                  \
     "(SELECT coalesce(sum(s.rows), 0) FROM pgrekey.snapshot_part s WHERE s.pipeline = p.name), "                       \
     "(SELECT count(*) FROM pgrekey.quarantine q WHERE q.pipeline = p.name "                                            \
     "AND q.status IN ('pending', 'in_progress', 'escalated') AND NOT EXISTS (SELECT FROM pgrekey.mapping_step m "      \
     "WHERE m.pipeline = q.pipeline AND m.step = q.rule AND m.state = 'removed')), coalesce(p.pause_category, ''), "    \
-    "(SELECT count(*) FROM pgrekey.pending_reference r WHERE r.pipeline = p.name) "                                    \
+    "(SELECT count(*) FROM pgrekey.pending_reference r WHERE r.pipeline = p.name), "                                   \
+    "coalesce(h.source_rate, 0), coalesce(h.apply_rate, 0), coalesce(h.time_left_s, -1), "                             \
+    "coalesce(h.message_age_s, -1), coalesce(h.p50_s, -1), coalesce(h.p99_s, -1), coalesce(h.snapshot_left_s, -1), "   \
+    "coalesce(h.snapshot_expected, 0) "                                                                                \
     "FROM pgrekey.pipeline p LEFT JOIN pgrekey.heartbeat h ON h.pipeline = p.name WHERE p.name = $1"
 
 static void take_record(struct pipeline_report *report, const PGresult *result)
@@ -84,6 +87,14 @@ static void take_record(struct pipeline_report *report, const PGresult *result)
     report->quarantine_open = strtoll(PQgetvalue(result, 0, 21), NULL, 10);
     take(report->position.pause_category, sizeof(report->position.pause_category), result, 22);
     report->references_waiting = strtoll(PQgetvalue(result, 0, 23), NULL, 10);
+    report->source_rate = strtod(PQgetvalue(result, 0, 24), NULL);
+    report->apply_rate = strtod(PQgetvalue(result, 0, 25), NULL);
+    report->time_left_s = strtod(PQgetvalue(result, 0, 26), NULL);
+    report->message_age_s = strtod(PQgetvalue(result, 0, 27), NULL);
+    report->p50_s = strtod(PQgetvalue(result, 0, 28), NULL);
+    report->p99_s = strtod(PQgetvalue(result, 0, 29), NULL);
+    report->snapshot_left_s = strtod(PQgetvalue(result, 0, 30), NULL);
+    report->snapshot_expected = strtoll(PQgetvalue(result, 0, 31), NULL, 10);
 }
 
 static int read_record(PGconn *conn, const char *pipeline, struct pipeline_report *report, struct err *reterr)

@@ -33,7 +33,9 @@ struct pipeline_report {
     bool engine_running;    /* its advisory lock is held */
     double heartbeat_age_s; /* -1 where there was none */
     uint64_t received_lsn, source_lsn, confirmed_lsn;
-    double lag_s, rows_per_s;
+    double lag_s, rows_per_s; /* lag_s -1: not known */
+    double source_rate, apply_rate, time_left_s, message_age_s, p50_s, p99_s, snapshot_left_s;
+    int64_t snapshot_expected;
     char phase[24];
     int snapshot_parts, snapshot_parts_done;
     int64_t snapshot_rows;
@@ -51,6 +53,22 @@ struct pipeline_report {
 int pipeline_report_read(PGconn *conn, const char *pipeline, struct pipeline_report **ret_report,
                          struct err *reterr) MUST_CHECK;
 void pipeline_report_free(struct pipeline_report *report);
+/* What the running engine knows and nobody else, for `status`: written about once a second by a connection of its own,
+ * so that it goes on while the sink's session waits. Nothing is written where there is no record of the pipeline. */
+struct pipeline_heartbeat {
+    const char *phase; /* "connecting", "snapshot", "streaming", "paused", "reconnecting" */
+    uint64_t received_lsn, source_lsn, confirmed_lsn;
+    double lag_s;                   /* age of the oldest source transaction not yet applied; 0 when idle; -1: unknown */
+    double rows_per_s;              /* applied */
+    double source_rate, apply_rate; /* bytes of WAL a second: written on the source, worked off */
+    double time_left_s;             /* until caught up; -1: it falls behind */
+    double heartbeat_age_s;         /* of the newest message through the whole pipeline; -1: none */
+    double p50_s, p99_s;            /* commit to commit, since the start; -1: nothing yet */
+    double snapshot_left_s;         /* -1: unknown */
+    uint64_t snapshot_expected;     /* rows, estimated */
+};
+int pipeline_heartbeat_write(PGconn *conn, const char *pipeline, const struct pipeline_heartbeat *heartbeat,
+                             struct err *reterr) MUST_CHECK;
 /* What a start with this mapping would make of the record, without making it: ERR_REFUSED where it would refuse, else
  * the steps that it would find "changed" or "removed". */
 int pipeline_compare_mapping(PGconn *conn, const char *pipeline, const struct map *map, struct sink_step **ret_steps,
