@@ -442,6 +442,8 @@ static void check_marks(struct map *map, const struct marks *marks, bool nonfini
         int at = relation ? relation_column(relation, mark->column) : -1, key;
         if (!relation)
             issue_warning(issues, mark->node, "there is no table %s.%s on the source", mark->schema, mark->table);
+        else if (strcmp(mark->column, MAP_EVERY_COLUMN) == 0)
+            continue;
         else if (at < 0)
             issue_warning(issues, mark->node, "%s.%s has no column \"%s\"", mark->schema, mark->table, mark->column);
         else if (!nonfinite && is_identity_column(relation, mark->column, &key))

@@ -22,7 +22,8 @@ static bool has_own_rule(const struct map *map, const struct relation *source)
 
 static bool is_copied(const struct map *map, const struct copy_spec *copy, const struct relation *source)
 {
-    if (strcmp(source->schema, copy->from_schema) != 0 || source->kind != 'r' || has_own_rule(map, source))
+    if (strcmp(source->schema, copy->from_schema) != 0 || source->kind != 'r' || has_own_rule(map, source) ||
+        map_table_never(map, source->schema, source->name))
         return false;
     for (size_t i = 0; i < copy->except_count; i++)
         if (strcmp(copy->except[i], source->name) == 0)

@@ -213,6 +213,9 @@ struct loader {
     bool needs_namespace;
 };
 
+/* Of a table under `never:` or `nonfinite:`: all that it has. */
+#define MAP_EVERY_COLUMN "*"
+
 /* --- map_parts.c --- */
 /* The text that map_read() gave -> map->root. -1 where a part is no YAML, and the issues say which. */
 int map_parse_parts(struct loader *l, const char *text, size_t len) __attribute__((warn_unused_result));
@@ -221,6 +224,8 @@ int map_parse_parts(struct loader *l, const char *text, size_t len) __attribute_
 /* "table", "schema.table" or [schema, table]; false after an issue. */
 bool map_table_of(struct loader *l, const struct yaml_node *node, const char *default_schema, const char **ret_schema,
                   const char **ret_table);
+/* Is all of the table under `never:`? */
+bool map_table_never(const struct map *map, const char *schema, const char *table);
 /* {column: constant}, of `delete:` and `gone:`; the array in *ret_set. */
 size_t map_set_of(struct loader *l, const struct yaml_node *node, struct rule_set **ret_set);
 void map_accept_loss_of(struct loader *l, const struct yaml_node *node, struct accept_loss *ret);

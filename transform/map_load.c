@@ -447,7 +447,8 @@ static bool marked(const struct marks *marks, const char *schema, const char *ta
 {
     for (size_t i = 0; i < marks->count; i++) {
         const struct column_mark *mark = &marks->items[i];
-        if (strcmp(mark->column, column) == 0 && map_same_table(mark->schema, mark->table, schema, table))
+        bool named = strcmp(mark->column, column) == 0 || strcmp(mark->column, MAP_EVERY_COLUMN) == 0;
+        if (named && map_same_table(mark->schema, mark->table, schema, table))
             return true;
     }
     return false;
@@ -463,6 +464,10 @@ static void find_never(void *context, const char *name)
 static void check_never(struct loader *l, const struct rule_spec *spec)
 {
     struct never_use use = {&l->map->never, spec, NULL};
+    if (map_table_never(l->map, spec->from_schema, spec->from_table)) {
+        issue_error(l->issues, spec->from_node, "all of \"%s\" is under never: and cannot be read", spec->from_table);
+        return;
+    }
     for (size_t i = 0; i < spec->column_count; i++) {
         use.column = NULL;
         expr_each_column(spec->columns[i].value, find_never, &use);
@@ -490,6 +495,11 @@ const char *map_never_column(const struct map *map, const char *schema, const ch
             return mark->column;
     }
     return NULL;
+}
+
+bool map_table_never(const struct map *map, const char *schema, const char *table)
+{
+    return marked(&map->never, schema, table, MAP_EVERY_COLUMN);
 }
 
 bool map_column_nonfinite(const struct map *map, const char *schema, const char *table, const char *column)

@@ -90,6 +90,8 @@ static void load_mirror(struct loader *l, const struct yaml_node *key, const str
         return;
     mirror->name = mirror->table;
     map->mirror_count++;
+    if (map_table_never(map, mirror->schema, mirror->table))
+        issue_error(l->issues, node, "all of \"%s\" is under never: and cannot be read", mirror->table);
     if (yaml_is_null(node) || !map_words_check(l, node, "a mirror", words, COUNT(words)))
         return;
     const struct yaml_node *name = yaml_get(node, "name");

@@ -240,6 +240,10 @@ static void copy_becomes_a_rule_for_each_table(void **state)
     assert_string_equal(map_rule_source(map, plain)->name, "plain");
     assert_string_equal(plain->columns[1].name, "code");
     map_free(map);
+    map = bind_good(*state, "never: {legacy.plain: \"*\"}\ncopy: {from: legacy, to: copied, except: keyless}");
+    assert_int_equal(map_rule_count(map), 1); /* the key of such a table is no more to be seen than the rest */
+    assert_string_not_equal(map_rule(map, 0)->from_table, "plain");
+    map_free(map);
 }
 
 static void a_rule_of_its_own_takes_a_table_out_of_copy(void **state)

@@ -170,6 +170,8 @@ static const struct {
     {"never: {t: [pw]}\nrows: [{from: t, to: u, key: {id: id}, columns: {p: {concat: [\"x\", pw]}}}]",
      "rows[0].columns.p: \"pw\" is named under never:"},
     {"never: {t: [pw]}\nrows: [{from: t, to: u, key: {id: id}, when: pw <> ''}]", "rows[0].when: \"pw\" is named"},
+    {"never: {t: \"*\"}\nrows: [{from: t, to: u, key: {a: {const: 1}}}]", "rows[0].from: all of \"t\" is under never:"},
+    {"never: {t: \"*\"}\nmirrors: {t: {columns: [id]}}", "mirrors.t: all of \"t\" is under never:"},
     {"rows: [{from: t, to: u, key: {id: id}}, {from: t, to: u, key: {id: id}}]", "is called \"t->u\" too"},
     {"rows: [{from: t, to: u, key: {id: id}, columns: {a: a}}, {from: s, to: u, key: {id: id}, columns: {a: b}}]",
      "the column \"a\" of u is written by rule t->u already"},
