@@ -128,3 +128,7 @@ BEGIN
         EXECUTE format('CREATE INDEX ON %s (%I)', fk.tab, fk.col);
     END LOOP;
 END $$;
+
+-- What derivations look for.
+CREATE INDEX IF NOT EXISTS messages_legacy_target_id_idx ON messages (legacy_target_id, legacy_target_type_id);
+CREATE INDEX IF NOT EXISTS files_legacy_instruction_id_idx ON files (((metadata ->> 'instruction_id')::int));
