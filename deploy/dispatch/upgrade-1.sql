@@ -2,6 +2,9 @@
 -- Types, names, columns, new tables, views. Nothing is dropped, no row goes. May be run again at any time.
 \set ON_ERROR_STOP on
 
+-- For pgrekey.id(), which computes UUIDs in SQL. (Supabase has it, in a schema of its own.)
+CREATE EXTENSION IF NOT EXISTS "uuid-ossp";
+
 -- Types. The deployed sets are kept; what the mapping needs beyond them is added.
 DO $$
 BEGIN
