@@ -148,7 +148,7 @@ static bool is_before_init(const struct check_sql *piece, const char *sqlstate)
         return false;
     bool functions = *PQgetvalue(result, 0, 0) == 't', mirrors = *PQgetvalue(result, 0, 1) == 't';
     PQclear(result);
-    return (!functions && strstr(piece->text, "pgrekey.id")) || (!mirrors && strstr(piece->text, schema));
+    return (!functions && strstr(piece->text, "pgrekey.")) || (!mirrors && strstr(piece->text, schema));
 }
 
 static void report(const struct check_sql *piece, const struct buf *statement, const PGresult *result)
