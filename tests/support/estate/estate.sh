@@ -91,3 +91,10 @@ estate_half_check() {
         $NF != want { print $1 " is " $NF ", not " want; bad++ }
         END { print n " counts, " bad + 0 " wrong" }'
 }
+
+# A working day on the legacy side: estate_work_prepare DIR DATABASE once, then estate_work DIR DATABASE TRANSACTIONS [LATE
+# [SEED [PAUSE_MS]]]. LATE says how many transactions a parent comes behind its child. estate_work_kinds DIR DATABASE prints
+# how often each kind was done, the rarest first.
+estate_work_prepare() { cluster_psql "$1" "$2" -f "$ESTATE_DIR/work-day.sql" -f "$ESTATE_DIR/work-kinds.sql"; }
+estate_work() { cluster_psql "$1" "$2" -c "CALL estate.work(${5:-1}, $3, ${4:-100}, ${6:-0})"; }
+estate_work_kinds() { cluster_psql "$1" "$2" -F ' ' -c "SELECT n, in_vain, name FROM estate.done ORDER BY n, name"; }
