@@ -441,6 +441,17 @@ static void a_gone_row_frees_its_unique_value_for_a_new_one(void **state)
     assert_world(w, ENTRIES, "");
 }
 
+static void rows_hand_a_unique_value_to_each_other(void **state)
+{
+    struct world *w = *state;
+    two_jaws(w);
+    world_update(w, "jaw", "id = 1", "label = 'b'", NULL);
+    world_update(w, "jaw", "id = 2", "label = 'a'", NULL);
+    world_apply(w);
+    assert_world(w, JAWS, "1|upper|b|a|untouched\n2|lower|a|b|untouched");
+    assert_world(w, ENTRIES, "");
+}
+
 static void a_delete_that_others_hold_is_kept_aside(void **state)
 {
     struct world *w = *state;
@@ -622,6 +633,7 @@ int main(void)
         test(a_failing_key_is_isolated),
         test(a_failed_update_leaves_the_last_good_row),
         test(a_gone_row_frees_its_unique_value_for_a_new_one),
+        test(rows_hand_a_unique_value_to_each_other),
         test(a_delete_that_others_hold_is_kept_aside),
         test(retry_and_discard_work_on_keys),
         test(rows_in_row_mode_reach_the_derivations),

@@ -362,6 +362,7 @@ static int write_all(struct pgsink *s, struct derive_one *one, const struct deri
     if (read && touched_own(s, one, true, reterr))
         return -1;
     if (((tally->gone || tally->parked) && derive_gone(s, one, account, reterr)) ||
+        (tally->updates > 1 && derive_release_unique(s, one, reterr)) ||
         (tally->updates && write_updates(s, one, reterr)) ||
         (tally->inserts && (write_inserts(s, one, reterr) || say_who_came(s, one, reterr))))
         return -1;

@@ -161,6 +161,10 @@ int derive_isolate(struct pgsink *s, struct derive_one *one, const struct derive
 int derive_gone(struct pgsink *s, struct derive_one *one, struct account *account, struct err *reterr) MUST_CHECK;
 int derive_gone_again(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
 
+/* --- derive_unique.c --- */
+/* Before several rows of pgrekey_r are updated. */
+int derive_release_unique(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
+
 /* --- derive_settle.c --- */
 /* pgrekey_r is merged: keys that are good, rejected, gone. */
 int derive_settle(struct pgsink *s, struct derive_one *one, const struct derive_range *range,
