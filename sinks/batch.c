@@ -29,6 +29,7 @@ void batch_reset(struct batch *batch)
     batch->open = (struct txn_mark){0};
     batch->snapshot_part = -1;
     batch->part_done = false;
+    batch->joins = false;
 }
 
 void batch_add_row(struct batch *batch, struct row *row)

@@ -46,6 +46,10 @@ struct batch {
     struct txn_mark open; /* the transaction that rows behind the last mark belong to; end_lsn 0: not known yet */
     int snapshot_part;    /* -1 for the stream; else the id of the snapshot part that it belongs to */
     bool part_done;       /* a snapshot part's last batch: the part becomes durable with it, whole */
+    /* A transaction of the stream that is a part of a table which joins: this batch completes it, and it is done. */
+    bool joins;
+    int joined_part;
+    uint64_t joined_rows;
 };
 
 void batch_init(struct batch *batch);
@@ -77,6 +81,7 @@ typedef int (*sink_take_fn)(void *context, const struct value *values, struct er
 struct sink_ops {
     const char *name;
     bool wants_commits; /* xid, commit LSN and commit time are to be known from a transaction's first row on */
+    bool joins;         /* parts may be brought while the stream goes on (batch.joins) */
     int loaders_max;    /* sessions that may load parts of a snapshot side by side; 0: any number */
     /* Applies a batch, which stays as it is, its arena included: it may be a view that shares rows and arena with
      * others. Blocks until it is committed (complete) or sent (not complete). The batch may be reset
@@ -138,8 +143,9 @@ struct sink_ops {
     int (*snapshot_abandon)(struct sink *sink, struct err *reterr);
     /* All parts by id; none where no plan has been recorded. */
     int (*parts_read)(struct sink *sink, struct sink_part **ret_parts, size_t *ret_count, struct err *reterr);
-    /* While it streams: parts of rules that have joined; their ids are given here. */
-    int (*parts_add)(struct sink *sink, struct sink_part *parts, size_t count, struct err *reterr);
+    /* While it streams: parts of rules that have joined; their ids are given here. at_once: they are loaded before the
+     * stream goes on. */
+    int (*parts_add)(struct sink *sink, struct sink_part *parts, size_t count, bool at_once, struct err *reterr);
     /* A further session for loading one part at a time beside the main one. The batches of a part are one target
      * transaction, with the part's record (batch.snapshot_part, part_done). It loads for the snapshot that is under way
      * when it is opened: once that has been begun anew or resumed, its batches fail (ERR_RETRY). Called by any thread.
@@ -152,6 +158,8 @@ struct sink_ops {
      * changed. Or NULL: they are computed elsewhere. */
     int (*derive_all)(struct sink *sink, int level, struct err *reterr);
     int (*derive_due)(struct sink *sink, struct err *reterr);
+    /* Those of the latter that stand above a level rest until the sink is closed: what they read there is not whole. */
+    int (*derive_rest)(struct sink *sink, int level, struct err *reterr);
 };
 
 struct sink {
@@ -249,9 +257,9 @@ static inline int sink_parts_read(struct sink *s, struct sink_part **ret_parts, 
 {
     return s->ops->parts_read(s, ret_parts, ret_count, e);
 }
-static inline int sink_parts_add(struct sink *s, struct sink_part *parts, size_t count, struct err *e)
+static inline int sink_parts_add(struct sink *s, struct sink_part *parts, size_t count, bool at_once, struct err *e)
 {
-    return s->ops->parts_add(s, parts, count, e);
+    return s->ops->parts_add(s, parts, count, at_once, e);
 }
 static inline int sink_loader_open(struct sink *s, struct sink **ret_loader, struct err *e)
 {
@@ -272,6 +280,10 @@ static inline int sink_derive_all(struct sink *s, int level, struct err *e)
 static inline int sink_derive_due(struct sink *s, struct err *e)
 {
     return s->ops->derive_due ? s->ops->derive_due(s, e) : 0;
+}
+static inline int sink_derive_rest(struct sink *s, int level, struct err *e)
+{
+    return s->ops->derive_rest ? s->ops->derive_rest(s, level, e) : 0;
 }
 
 #endif

@@ -87,6 +87,8 @@ struct map_step {
     int level;
 };
 const struct map_step *map_steps(const struct map *map, size_t *ret_count);
+/* Does the child come after the parent because it refers to its rows or reads them? Directly, that is. */
+bool map_needs(const struct map *map, const struct map_step *child, const struct map_step *parent);
 
 size_t map_derivation_count(const struct map *map);
 const struct derivation *map_derivation(const struct map *map, size_t index);

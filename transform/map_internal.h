@@ -196,6 +196,7 @@ struct map {
     size_t ordered_count; /* rules that `order` has */
     size_t step_count;
     struct map_step *steps;
+    uint8_t *waits; /* what map_sort found: [child * nodes + parent], nodes being the rules, then the derivations */
     size_t derivation_count;
     struct derivation **derivations;
     size_t view_count;

@@ -291,7 +291,7 @@ void map_sort(struct map *map, struct map_issues *issues)
     struct edges edges = {.count = map->rule_count + map->derivation_count, .rules = map->rule_count};
     bool *done = mem_zalloc(edges.count + 1, sizeof *done);
     int *levels = mem_zalloc(edges.count + 1, sizeof *levels);
-    edges.waits = mem_zalloc(edges.count * edges.count + 1, 1);
+    map->waits = edges.waits = arena_zalloc(&map->bound, edges.count * edges.count + 1, 1);
     for (size_t i = 0; i < map->rule_count; i++) {
         add_references(map, &edges, map->rules[i]);
         add_foreign_keys(map, &edges, map->rules[i]);
@@ -301,6 +301,15 @@ void map_sort(struct map *map, struct map_issues *issues)
     map->step_count = map->ordered_count = 0;
     sort(map, &edges, done, levels, issues);
     free(levels);
-    free(edges.waits);
     free(done);
+}
+
+static size_t node_of(const struct map *map, const struct map_step *step)
+{
+    return step->kind == STEP_RULE ? (size_t)step->index : map->rule_count + (size_t)step->index;
+}
+
+bool map_needs(const struct map *map, const struct map_step *child, const struct map_step *parent)
+{
+    return map->waits[node_of(map, child) * (map->rule_count + map->derivation_count) + node_of(map, parent)];
 }

@@ -127,7 +127,7 @@ static void add_step(struct check *check, const struct sink_step *step)
     snprintf(remedy, sizeof(remedy), "run it, then: pgrekey resync %s", step->source_table);
     if (strcmp(step->state, "new") == 0)
         findings_add(&check->findings, FINDING_INFO, SIDE, "step_new", NULL,
-                     "%s %s is new: %s when the next run begins, before the stream goes on", step->kind, step->name,
+                     "%s %s is new: %s when the next run begins", step->kind, step->name,
                      *step->source_table ? "its table is copied" : "it is run over all keys");
     else if (strcmp(step->state, "removed") == 0)
         findings_add(&check->findings, FINDING_WARNING, SIDE, "step_removed", NULL,

@@ -84,7 +84,8 @@ struct engine {
 
     struct stream *stream;
     struct skip *skip;          /* what a resumed snapshot holds already; NULL: nothing that is still to come. skip.h */
-    struct resync *resync;      /* tables that are read again; NULL: none. resync.h */
+    struct snapshot *joining;   /* parts that are next to be read while the stream goes on; NULL: none. join.h */
+    struct resync *resync;      /* tables that are read again, and those that join; NULL: none. resync.h */
     _Atomic bool resync_wanted; /* one was asked for that this session does not know of */
     bool begin_again;           /* the session ended only to begin anew: no back-off */
     struct sink *sink;
@@ -154,8 +155,9 @@ void watch_stop(struct engine *engine);
 /* snapshot.c: the slot, its exported snapshot, all parts; or what is left of one that was cut off. Ends in state
  * STREAMING and sets resume_lsn. */
 int snapshot_take(struct engine *engine, const struct sink_position *position, struct err *reterr) MUST_CHECK;
-/* Of a pipeline that streams: loads what is not done of its parts (again), and sets engine->skip where the position is
- * not past all their points. */
+/* Of a pipeline that streams: loads what is not done of its parts (again), but for those that may join later, which
+ * come into engine->joining, one level of them. Sets engine->skip where the position is not past all points. */
 int snapshot_rejoin(struct engine *engine, struct err *reterr) MUST_CHECK;
+void snapshot_free_joining(struct engine *engine);
 
 #endif

@@ -248,7 +248,8 @@ static int on_item(struct receiver *r, const struct stream_item *item, struct er
             return -1;
         receiver_begin(r);
         r->begun = (struct txn_mark){.end_lsn = item->end_lsn, .commit_us = item->commit_us, .xid = item->xid};
-        r->commit_lsn = item->end_lsn <= skip_last_point(r->engine->skip) ? item->end_lsn : 0;
+        r->commit_lsn =
+            item->end_lsn <= skip_last_point(r->engine->skip) || skip_has_unread(r->engine->skip) ? item->end_lsn : 0;
         return 0;
     case STREAM_CHANGE:
         vitals_passed(r->engine->vitals, STAGE_DECODED, 1, 0);
@@ -301,8 +302,10 @@ static const char *why_begin_again(const struct receiver *r)
         return NULL;
     if (r->reread)
         return "parts of the snapshot are to be read anew";
-    if (engine->skip && r->received_lsn >= skip_last_point(engine->skip))
+    if (skip_last_point(engine->skip) && r->received_lsn >= skip_last_point(engine->skip))
         return "the stream is past the points of the snapshot";
+    if (engine->joining)
+        return resync_has_joined(engine->resync) ? "what joins is there" : NULL;
     if (engine->resync ? resync_is_done(engine->resync) : engine->resync_wanted && !engine->skip)
         return engine->resync ? "nothing is left to be read again" : "a table is to be read again";
     return NULL;
@@ -329,7 +332,7 @@ static int when_quiet(struct receiver *r, int *ret_wait_ms, struct err *reterr)
 static bool one_shot_done(struct receiver *r)
 {
     uint64_t until = r->engine->until_lsn;
-    if (until == 0 || !resync_is_done(r->engine->resync))
+    if (until == 0 || r->engine->joining || !resync_is_done(r->engine->resync))
         return false;
     pthread_mutex_lock(&r->handover->lock);
     bool done = position_confirmable(&r->handover->position) >= until;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cdc/app/feed.h"
+#include "cdc/app/join.h"
 #include "cdc/app/receiver.h"
 #include "cdc/app/resync_piece.h"
 #include "cdc/app/snapshot.h"
@@ -34,6 +35,7 @@ struct resync {
     PGconn *source; /* asked about the slot that is being made */
     struct resync_record *record;
     const struct relation *relation;
+    struct part *part; /* that joins, instead of a record */
     enum state state;
     bool done;
     size_t piece_rows;
@@ -57,9 +59,14 @@ static size_t at_most(size_t rows, int64_t most)
 
 /* --- what is to be done --- */
 
+static const char *table_of(const struct resync *x)
+{
+    return x->part ? x->part->range.relation->name : x->record->table;
+}
+
 static int note(struct resync *x, const char *text, struct err *reterr)
 {
-    if (strcmp(x->note, text) == 0)
+    if (!x->record || strcmp(x->note, text) == 0)
         return 0;
     snprintf(x->note, sizeof(x->note), "%s", text);
     return resync_note(x->target, x->record, *text ? text : NULL, reterr);
@@ -118,9 +125,24 @@ static int begin_record(struct resync *x, const struct relation *relation, struc
     return resync_begun(x->target, record, name, expected, reterr);
 }
 
-/* The next record that can be worked off; none: done. */
+static struct part *next_part(const struct engine *engine)
+{
+    struct snapshot *s = engine->joining;
+    for (size_t i = 0; s && i < s->part_count; i++)
+        if (s->parts[i].level == s->level && !s->parts[i].done)
+            return &s->parts[i];
+    return NULL;
+}
+
+/* The next part that joins, or the next record that can be worked off; none: done. While something joins, records wait:
+ * the session begins anew when it is there. */
 static int take_record(struct resync *x, struct err *reterr)
 {
+    x->part = next_part(x->engine);
+    if (x->part || x->engine->joining) {
+        x->done = !x->part;
+        return 0;
+    }
     while (!x->record) {
         struct err err = {0};
         if (resync_next(x->target, x->engine->settings->pipeline, &x->record, reterr) != 0)
@@ -206,11 +228,11 @@ static int take_point(struct resync *x, struct err *reterr)
     x->thread_runs = false;
     x->state = READY;
     char quoted[LOG_QUOTED_MAX], lsn[LSN_TEXT_MAX];
-    log_event(LOG_DEBUG, "resync_point", "table=%s lsn=%s seconds=%.3f", x->record->table,
-              lsn_format(x->point.lsn, lsn), (double)(clock_mono_us() - x->asked_us) / 1e6);
+    log_event(LOG_DEBUG, "resync_point", "table=%s lsn=%s seconds=%.3f", table_of(x), lsn_format(x->point.lsn, lsn),
+              (double)(clock_mono_us() - x->asked_us) / 1e6);
     if (!x->failed)
         return 0;
-    log_event(LOG_WARN, "resync_waits", "table=%s msg=%s", x->record->table,
+    log_event(LOG_WARN, "resync_waits", "table=%s msg=%s", table_of(x),
               log_quote(x->err.message, quoted, sizeof(quoted)));
     snapshot_point_done(&x->point);
     x->state = IDLE;
@@ -244,6 +266,34 @@ static int after_piece(struct resync *x, bool last, const struct err *failure, s
     return end_record(x, false, result, reterr);
 }
 
+/* The part is done with the transaction that brings it, also where it is empty. */
+static int run_part(struct resync *x, struct receiver *r, struct err *reterr)
+{
+    uint64_t rows = 0;
+    int64_t began_us = clock_mono_us();
+    receiver_begin(r);
+    if (join_read(r, x->part, &x->point, &rows, reterr) != 0)
+        return -1;
+    r->transaction_rows++;
+    receiver_commit(r, x->point.lsn, clock_wall_us(), 0);
+    struct batch *batch = r->handover->filling;
+    batch->joins = true;
+    batch->joined_part = x->part->id;
+    batch->joined_rows = rows;
+    if (receiver_drain(r, reterr) != 0)
+        return -1;
+    if (run_stop)
+        return 0;
+    x->part->done = true;
+    skip_part_read(x->engine->skip, x->part->id, x->point.lsn);
+    log_event(LOG_DEBUG, "joined", "table=%s part=%d rows=%llu seconds=%.3f", table_of(x), x->part->id,
+              (unsigned long long)rows, (double)(clock_mono_us() - began_us) / 1e6);
+    x->part = NULL;
+    snapshot_point_done(&x->point);
+    x->state = IDLE;
+    return 0;
+}
+
 /* The stream has reached the point. What a piece cannot read because of what was asked for ends the request; it has
  * added nothing, or rows that are right. */
 static int run_piece(struct resync *x, struct receiver *r, struct err *reterr)
@@ -258,6 +308,8 @@ static int run_piece(struct resync *x, struct receiver *r, struct err *reterr)
                           .rows_wanted = x->piece_rows};
     if (receiver_drain(r, reterr) != 0)
         return -1;
+    if (x->part)
+        return run_part(x, r, reterr);
     receiver_begin(r);
     int failed = piece_read(&piece, &failure);
     bool fault = failed && (failure.kind == ERR_POISON || failure.kind == ERR_CONFIG);
@@ -345,6 +397,11 @@ int resync_when_quiet(struct resync *x, struct receiver *r, int *wait_ms, struct
     return x->state == READY ? receiver_report(r, true, reterr) : 0;
 }
 
+bool resync_has_joined(const struct resync *x)
+{
+    return x && x->state == IDLE && !next_part(x->engine);
+}
+
 bool resync_is_done(const struct resync *x)
 {
     return !x || x->done;
@@ -359,10 +416,12 @@ int resync_begin(struct engine *engine, struct err *reterr)
     resync_close(engine->resync);
     engine->resync = NULL;
     engine->resync_wanted = false;
-    if (engine->skip)
+    if (engine->skip && !engine->joining)
         return 0;
-    if (sink_resync_waits(engine->sink, &waits, reterr) != 0 || !waits)
-        return waits ? -1 : 0;
+    if (!engine->joining && sink_resync_waits(engine->sink, &waits, reterr) != 0)
+        return -1;
+    if (!engine->joining && !waits)
+        return 0;
     struct resync *x = mem_zalloc(1, sizeof(*x));
     x->engine = engine;
     engine->resync = x;

@@ -1,4 +1,5 @@
-/* Tables that are read again while the stream runs: asked for by `pgrekey resync`, or by the engine itself.
+/* Tables that are read again while the stream runs: asked for by `pgrekey resync`, or by the engine itself. And, by the
+ * same join, parts of tables that join (join.h); these first.
  *
  *     stream ──▶ ...... c1 ...... c2 ─┬─ P ─┬──────────── c3 ......      a piece: rows of the table as of P, as one
  *                                     │rows │                            transaction of our own between c2 and c3
@@ -38,6 +39,8 @@ void resync_close(struct resync *x); /* NULL is fine; waits for its thread, whic
 int resync_before(struct resync *x, struct receiver *r, uint64_t end_lsn, struct err *reterr) MUST_CHECK;
 /* Nothing more has arrived, between two transactions. *wait_ms may become less. */
 int resync_when_quiet(struct resync *x, struct receiver *r, int *wait_ms, struct err *reterr) MUST_CHECK;
+/* All of engine->joining is on the target. */
+bool resync_has_joined(const struct resync *x);
 /* Nothing is left to be done. */
 bool resync_is_done(const struct resync *x);
 

@@ -64,6 +64,7 @@ static void close_session(struct engine *engine)
     engine->sink = NULL;
     skip_free(engine->skip);
     engine->skip = NULL;
+    snapshot_free_joining(engine);
     pg_close(engine->receiver_conn);
     pg_close(engine->applier_conn);
     engine->receiver_conn = engine->applier_conn = NULL;
@@ -381,7 +382,8 @@ static int session(struct run *run, struct err *reterr)
         }
         if (wait_for_resume(engine, &why, reterr) != 0)
             return -1;
-        if (why.kind == ERR_CONFIG || strcmp(pause_category(&why), "schema_mismatch") == 0) {
+        /* of a part that was on its way nobody knows here whether it has arrived */
+        if (why.kind == ERR_CONFIG || strcmp(pause_category(&why), "schema_mismatch") == 0 || engine->joining) {
             run->rebind = true;
             return err_set(reterr, ERR_RETRY, "the mapping is compared with the catalogues anew");
         }

@@ -7,20 +7,23 @@
 #include "cdc/pg/pg.h"
 
 #define SQL_MAX ((size_t)1 << 20)
+#define UNREAD UINT64_MAX /* behind everything that may come */
 
 /* The parts that hold a rule's rows, from the first key to the last. */
 struct skip_rule {
     const struct relation *relation; /* NULL: no part of it was read behind the position */
     size_t count;
     char **bounds;    /* count - 1: where the second, third, … part begins */
-    uint64_t *points; /* of each; 0 where it was read before the position */
+    uint64_t *points; /* of each; 0 where it was read before the position, UNREAD where it has not been read yet */
+    int *ids;
     uint64_t lowest, highest;
 };
 
 struct skip {
     size_t rule_count;
     struct skip_rule *rules; /* by rule->index */
-    uint64_t last_point;
+    uint64_t last_point;     /* of parts that have been read */
+    bool unread;
 };
 
 /* --- what there is --- */
@@ -32,12 +35,19 @@ static void add_part(struct skip_rule *to, const struct relation *relation, cons
     to->points = mem_realloc(to->points, (to->count + 1) * sizeof(*to->points));
     if (to->count > 0)
         to->bounds[to->count - 1] = mem_strdup(part->lo ? part->lo : "");
-    to->points[to->count] = part->point;
-    if (to->count == 0 || part->point < to->lowest)
-        to->lowest = part->point;
-    if (part->point > to->highest)
-        to->highest = part->point;
-    to->count++;
+    to->points[to->count] = part->done ? part->point : UNREAD;
+    to->ids = mem_realloc(to->ids, (to->count + 1) * sizeof(*to->ids));
+    to->ids[to->count++] = part->id;
+}
+
+static void find_bounds(struct skip_rule *rule)
+{
+    rule->lowest = UNREAD;
+    rule->highest = 0;
+    for (size_t i = 0; i < rule->count; i++) {
+        rule->lowest = rule->points[i] < rule->lowest ? rule->points[i] : rule->lowest;
+        rule->highest = rule->points[i] > rule->highest ? rule->points[i] : rule->highest;
+    }
 }
 
 static void forget_rule(struct skip_rule *rule)
@@ -46,6 +56,7 @@ static void forget_rule(struct skip_rule *rule)
         free(rule->bounds[i]);
     free(rule->bounds);
     free(rule->points);
+    free(rule->ids);
     *rule = (struct skip_rule){0};
 }
 
@@ -72,12 +83,16 @@ struct skip *skip_new(const struct map *map, const struct catalog *source, const
             add_to_rules(skip, map, relation, &parts[i]);
     }
     for (size_t r = 0; r < skip->rule_count; r++) {
-        if (skip->rules[r].highest <= position)
-            forget_rule(&skip->rules[r]);
-        if (skip->rules[r].highest > skip->last_point)
-            skip->last_point = skip->rules[r].highest;
+        struct skip_rule *rule = &skip->rules[r];
+        find_bounds(rule);
+        if (rule->highest <= position)
+            forget_rule(rule);
+        skip->unread |= rule->highest == UNREAD;
+        for (size_t i = 0; i < rule->count; i++)
+            if (rule->points[i] != UNREAD && rule->points[i] > position && rule->points[i] > skip->last_point)
+                skip->last_point = rule->points[i];
     }
-    if (skip->last_point > 0)
+    if (skip->last_point > 0 || skip->unread)
         return skip;
     skip_free(skip);
     return NULL;
@@ -96,6 +111,31 @@ void skip_free(struct skip *skip)
 uint64_t skip_last_point(const struct skip *skip)
 {
     return skip ? skip->last_point : 0;
+}
+
+bool skip_has_unread(const struct skip *skip)
+{
+    return skip && skip->unread;
+}
+
+void skip_part_read(struct skip *skip, int id, uint64_t point)
+{
+    for (size_t r = 0; r < skip->rule_count; r++) {
+        struct skip_rule *rule = &skip->rules[r];
+        for (size_t i = 0; i < rule->count; i++)
+            if (rule->ids[i] == id)
+                rule->points[i] = point;
+        find_bounds(rule);
+    }
+}
+
+/* Was some part read behind it? */
+static bool any_read_behind(const struct skip_rule *rule, uint64_t commit_lsn)
+{
+    for (size_t i = 0; i < rule->count; i++)
+        if (rule->points[i] != UNREAD && rule->points[i] >= commit_lsn)
+            return true;
+    return false;
 }
 
 /* --- where a key lies --- */
@@ -162,7 +202,7 @@ int skip_judge(const struct skip *skip, const struct rule *rule, const struct ch
     if (commit_lsn <= parts->lowest)
         return 0;
     if (change->op == CHANGE_TRUNCATE) {
-        *ret_verdict = SKIP_REREAD;
+        *ret_verdict = any_read_behind(parts, commit_lsn) ? SKIP_REREAD : SKIP_NOTHING;
         return 0;
     }
     if (find_point(parts, &change->identity[0], order, context, &old_point, reterr) != 0)

@@ -1,4 +1,5 @@
-/* Which changes of the stream a resumed snapshot holds already.
+/* Which changes of the stream a resumed snapshot holds already; and which come too early, for the part of their key has
+ * not been read yet (join.h).
  *
  * Parts of it were read at different points. A change of a transaction that committed at or before a part's point, to a
  * key of that part, is in the part's rows: bringing it again would put old over new. It counts by its key, the old one
@@ -8,7 +9,7 @@
  *                                        part of 7 read after c, part of 900 before        ──▶ only the birth of 900
  *
  * Exact, since a point is where a slot begins: the WAL before it is in the exported snapshot, the WAL behind it is not.
- * Once the stream is past the last point nobody asks here any more.
+ * Once the stream is past the last point, and all parts have been read, nobody asks here any more.
  */
 #ifndef PGREKEY_APP_SKIP_H
 #define PGREKEY_APP_SKIP_H
@@ -32,12 +33,15 @@ enum skip_verdict {
 
 struct skip;
 
-/* Of parts (by id) whose point lies behind `position`; NULL where there are none. Names are looked up in the bound map
- * and the catalogue, which must outlive it. */
+/* Of parts (by id) whose point lies behind `position`, or that are not done; NULL where there are none. Names are
+ * looked up in the bound map and the catalogue, which must outlive it. */
 struct skip *skip_new(const struct map *map, const struct catalog *source, const struct sink_part *parts, size_t count,
                       uint64_t position);
 void skip_free(struct skip *skip);                 /* NULL is fine */
-uint64_t skip_last_point(const struct skip *skip); /* NULL is fine: 0 */
+uint64_t skip_last_point(const struct skip *skip); /* NULL is fine: 0. Of parts that have been read */
+bool skip_has_unread(const struct skip *skip);     /* NULL is fine. There are parts that have not been */
+/* The part has been read now; the stream stands at that point. */
+void skip_part_read(struct skip *skip, int id, uint64_t point);
 
 /* Compares two keys of a type that only the server can order: how many of `bounds` are at or below `key`. */
 typedef int (*skip_order)(void *context, const struct relation *relation, const char *const *bounds, size_t count,

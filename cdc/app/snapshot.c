@@ -134,7 +134,7 @@ static int resume(struct snapshot *s, struct err *reterr)
     struct engine *engine = s->engine;
     char text[LSN_TEXT_MAX], point[LSN_TEXT_MAX];
     if (check_slot(s, reterr) != 0 || sink_snapshot_resume(engine->sink, reterr) != 0 ||
-        snapshot_plan_read(s, reterr) != 0)
+        snapshot_plan_read(s, NULL, false, reterr) != 0)
         return -1;
     if (s->part_count > 0 && snapshot_point_temporary(engine->settings, &s->point, reterr) != 0)
         return -1;
@@ -157,13 +157,14 @@ static int set_skip(struct engine *engine, struct err *reterr)
     return 0;
 }
 
-/* Parts that a TRUNCATE has emptied, or of rules that have joined, are loaded as those of a first snapshot are. */
-static int load_left(struct engine *engine, struct err *reterr)
+/* Parts that a TRUNCATE has emptied, or of rules that have joined and are needed at once, are loaded as those of a
+ * first snapshot are. */
+static int load_left(struct engine *engine, const bool *later, struct err *reterr)
 {
     struct snapshot s = {.engine = engine};
     char point[LSN_TEXT_MAX];
     pthread_mutex_init(&s.lock, NULL);
-    int failed = snapshot_plan_read(&s, reterr);
+    int failed = snapshot_plan_read(&s, later, false, reterr);
     if (!failed && s.part_count > 0) {
         failed = sink_snapshot_resume(engine->sink, reterr) != 0 ||
                  snapshot_point_temporary(engine->settings, &s.point, reterr) != 0;
@@ -178,14 +179,47 @@ static int load_left(struct engine *engine, struct err *reterr)
     return failed ? -1 : 0;
 }
 
+void snapshot_free_joining(struct engine *engine)
+{
+    if (engine->joining)
+        snapshot_plan_free(engine->joining);
+    free(engine->joining);
+    engine->joining = NULL;
+}
+
+/* Of parts that come later, those of the lowest level: the others lean on them. */
+static int plan_joining(struct engine *engine, const bool *later, struct err *reterr)
+{
+    struct snapshot *s = mem_zalloc(1, sizeof(*s));
+    snapshot_free_joining(engine);
+    engine->joining = s;
+    s->engine = engine;
+    if (snapshot_plan_read(s, later, true, reterr) != 0)
+        return -1;
+    s->level = INT_MAX;
+    for (size_t i = 0; i < s->part_count; i++)
+        s->level = s->parts[i].level < s->level ? s->parts[i].level : s->level;
+    if (s->part_count == 0) {
+        snapshot_free_joining(engine);
+        return 0;
+    }
+    log_event(LOG_INFO, "joining", "slot=%s parts=%zu level=%d", engine->settings->source_slot, s->part_count,
+              s->level);
+    return sink_derive_rest(engine->sink, s->level, reterr);
+}
+
 int snapshot_rejoin(struct engine *engine, struct err *reterr)
 {
     struct sink_fast_load before = sink_fast_load(engine->sink);
-    if (snapshot_plan_new(engine, reterr) != 0)
-        return -1;
-    fast_load_log(engine, &before);
-    if (load_left(engine, reterr) != 0 || fast_load_level_done(engine, INT_MAX, reterr) != 0 ||
-        sink_steps_loaded(engine->sink, reterr) != 0 || sink_derive_due(engine->sink, reterr) != 0)
+    bool *later = NULL;
+    int failed = snapshot_plan_new(engine, &later, reterr);
+    if (!failed) {
+        fast_load_log(engine, &before);
+        failed = plan_joining(engine, later, reterr) != 0 || load_left(engine, later, reterr) != 0;
+    }
+    free(later);
+    if (failed || fast_load_level_done(engine, INT_MAX, reterr) != 0 || sink_steps_loaded(engine->sink, reterr) != 0 ||
+        sink_derive_due(engine->sink, reterr) != 0)
         return -1;
     return set_skip(engine, reterr);
 }

@@ -68,10 +68,13 @@ struct snapshot {
 int snapshot_plan(struct snapshot *s, struct err *reterr) MUST_CHECK;
 /* Records them on the target, with the slot's point. */
 int snapshot_plan_record(struct snapshot *s, struct err *reterr) MUST_CHECK;
-/* Those of the recorded parts that are not done. ERR_REFUSED where the mapping no longer has their tables or rules. */
-int snapshot_plan_read(struct snapshot *s, struct err *reterr) MUST_CHECK;
-/* Of a pipeline that streams: parts for rules that joined it and have none yet, recorded on the target. */
-int snapshot_plan_new(struct engine *engine, struct err *reterr) MUST_CHECK;
+/* Those of the recorded parts that are not done. `later`, by rule->index, may be NULL: rules that may join while the
+ * stream goes on; `wanted`: the parts of these, or all the others. ERR_REFUSED where the mapping no longer has their
+ * tables or rules. */
+int snapshot_plan_read(struct snapshot *s, const bool *later, bool wanted, struct err *reterr) MUST_CHECK;
+/* Of a pipeline that streams: parts for rules that joined it and have none yet, recorded on the target. *ret_later,
+ * which the caller frees: as above. */
+int snapshot_plan_new(struct engine *engine, bool **ret_later, struct err *reterr) MUST_CHECK;
 void snapshot_plan_free(struct snapshot *s);
 
 /* All parts that are not done. */

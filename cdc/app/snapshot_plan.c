@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cdc/app/join.h"
 #include "cdc/app/snapshot.h"
 #include "cdc/pg/pg.h"
 
@@ -59,9 +60,25 @@ static void add_part(struct snapshot *s, int level, const struct copy_range *ran
     s->part_count++;
 }
 
+/* How large a part may be, and how many. One that joins stops the stream; and a table that refers to itself is read in
+ * one piece in a snapshot, for parents mostly have the lower keys. */
+struct sizes {
+    double rows;
+    size_t most;
+    bool whole;
+};
+
+static struct sizes sizes_of(const struct snapshot *s, bool late)
+{
+    double rows = (double)s->engine->settings->snapshot_range_rows;
+    if (!late)
+        return (struct sizes){.rows = rows, .most = RANGES_MAX, .whole = true};
+    return (struct sizes){.rows = rows > JOIN_PART_ROWS ? JOIN_PART_ROWS : rows, .most = JOIN_PARTS_MAX};
+}
+
 /* wanted: by rule->index; NULL: all. */
 static int plan_table(struct snapshot *s, PGconn *conn, const struct relation *relation, const int *levels, int level,
-                      const bool *wanted, struct err *reterr)
+                      const bool *wanted, const struct sizes *sizes, struct err *reterr)
 {
     size_t all, count = 0;
     const struct rule *const *of_table = map_rules_of(s->engine->binding.map, relation, &all);
@@ -76,9 +93,8 @@ static int plan_table(struct snapshot *s, PGconn *conn, const struct relation *r
     size_t range_count = 0;
     int failed = 0;
     if (count > 0) {
-        /* A table that refers to itself is read in one piece: parents mostly have the lower keys. */
-        failed = copy_ranges_plan(conn, relation, (double)s->engine->settings->snapshot_range_rows,
-                                  whole ? 1 : RANGES_MAX, &ranges, &range_count, reterr);
+        failed = copy_ranges_plan(conn, relation, sizes->rows, whole && sizes->whole ? 1 : sizes->most, &ranges,
+                                  &range_count, reterr);
         for (size_t i = 0; !failed && i < range_count; i++)
             add_part(s, level, &ranges[i], rules, count);
         if (!failed && relation->estimated_rows > 0)
@@ -89,9 +105,10 @@ static int plan_table(struct snapshot *s, PGconn *conn, const struct relation *r
     return failed;
 }
 
-static int plan(struct snapshot *s, const bool *wanted, struct err *reterr)
+static int plan(struct snapshot *s, const bool *wanted, bool late, struct err *reterr)
 {
     struct engine *engine = s->engine;
+    const struct sizes sizes = sizes_of(s, late);
     int *levels = mem_alloc((map_rule_count(engine->binding.map) + 1) * sizeof(*levels));
     s->level_count = find_levels(engine->binding.map, levels);
     PGconn *conn = NULL;
@@ -100,7 +117,7 @@ static int plan(struct snapshot *s, const bool *wanted, struct err *reterr)
         failed = snapshot_join(conn, s->point.name, reterr);
     for (int level = 0; !failed && level < s->level_count; level++)
         for (size_t i = 0; !failed && i < engine->binding.source->count; i++)
-            failed = plan_table(s, conn, &engine->binding.source->relations[i], levels, level, wanted, reterr);
+            failed = plan_table(s, conn, &engine->binding.source->relations[i], levels, level, wanted, &sizes, reterr);
     pg_close(conn);
     free(levels);
     return failed;
@@ -108,7 +125,7 @@ static int plan(struct snapshot *s, const bool *wanted, struct err *reterr)
 
 int snapshot_plan(struct snapshot *s, struct err *reterr)
 {
-    return plan(s, NULL, reterr);
+    return plan(s, NULL, false, reterr);
 }
 
 /* --- on the target --- */
@@ -162,37 +179,51 @@ static bool is_new(const struct rule *rule, const struct sink_step *steps, size_
     return found;
 }
 
-/* wanted[rule->index]; *ret_any: there are such. */
-static int find_new(struct engine *engine, bool *wanted, bool *ret_any, struct err *reterr)
+/* new[rule->index]: its parts are still to be planned. later[]: it may come while the stream goes on. */
+static int find_new(struct engine *engine, bool *new, bool *later, struct err *reterr)
 {
+    const struct map *map = engine->binding.map;
     struct sink_step *steps = NULL;
     struct sink_part *parts = NULL;
     size_t step_count = 0, part_count = 0;
-    *ret_any = false;
     int failed = sink_steps_due(engine->sink, &steps, &step_count, reterr) != 0 ||
                  sink_parts_read(engine->sink, &parts, &part_count, reterr) != 0;
-    for (size_t i = 0; !failed && i < map_rule_count(engine->binding.map); i++) {
-        const struct rule *rule = map_rule(engine->binding.map, i);
-        wanted[rule->index] = is_new(rule, steps, step_count, parts, part_count);
-        *ret_any = *ret_any || wanted[rule->index];
-    }
+    for (size_t i = 0; !failed && i < map_rule_count(map); i++)
+        new[map_rule(map, i)->index] = is_new(map_rule(map, i), steps, step_count, parts, part_count);
+    if (!failed && engine->sink->ops->joins)
+        join_find(map, steps, step_count, later);
     sink_steps_free(steps, step_count);
     sink_parts_free(parts, part_count);
     return failed ? -1 : 0;
 }
 
-int snapshot_plan_new(struct engine *engine, struct err *reterr)
+/* Those of the new rules that come at once, or later. */
+static int plan_new(struct engine *engine, const bool *new, const bool *later, bool late, struct err *reterr)
 {
     struct snapshot s = {.engine = engine};
-    bool *wanted = mem_zalloc(map_rule_count(engine->binding.map) + 1, sizeof(*wanted)), any = false;
-    int failed = find_new(engine, wanted, &any, reterr) != 0 || (any && plan(&s, wanted, reterr) != 0);
+    size_t count = map_rule_count(engine->binding.map);
+    bool *wanted = mem_zalloc(count + 1, sizeof(*wanted)), any = false;
+    for (size_t i = 0; i < count; i++)
+        any |= wanted[i] = new[i] && later[i] == late;
+    int failed = any ? plan(&s, wanted, late, reterr) : 0;
     if (!failed && any) {
         struct sink_part *records = records_of(&s);
-        failed = sink_parts_add(engine->sink, records, s.part_count, reterr);
+        failed = sink_parts_add(engine->sink, records, s.part_count, !late, reterr);
         sink_parts_free(records, s.part_count);
     }
     snapshot_plan_free(&s);
     free(wanted);
+    return failed ? -1 : 0;
+}
+
+int snapshot_plan_new(struct engine *engine, bool **ret_later, struct err *reterr)
+{
+    size_t count = map_rule_count(engine->binding.map);
+    bool *new = mem_zalloc(count + 1, sizeof(*new)), *later = mem_zalloc(count + 1, sizeof(*later));
+    int failed = find_new(engine, new, later, reterr) != 0 || plan_new(engine, new, later, false, reterr) != 0 ||
+                 plan_new(engine, new, later, true, reterr) != 0;
+    free(new);
+    *ret_later = later;
     return failed ? -1 : 0;
 }
 
@@ -238,7 +269,23 @@ static int take_record(struct snapshot *s, const struct sink_part *record, struc
     return 0;
 }
 
-int snapshot_plan_read(struct snapshot *s, struct err *reterr)
+static bool all_later(const struct part *part, const bool *later)
+{
+    for (size_t i = 0; i < part->rule_count; i++)
+        if (!later[part->rules[i]->index])
+            return false;
+    return true;
+}
+
+static void drop_last(struct snapshot *s)
+{
+    struct part *part = &s->parts[--s->part_count];
+    free(part->range.lo);
+    free(part->range.hi);
+    free(part->rules);
+}
+
+int snapshot_plan_read(struct snapshot *s, const bool *later, bool wanted, struct err *reterr)
 {
     struct sink_part *records = NULL;
     size_t count = 0;
@@ -247,6 +294,8 @@ int snapshot_plan_read(struct snapshot *s, struct err *reterr)
     for (size_t i = 0; !failed && i < count; i++) {
         if (!records[i].done)
             failed = take_record(s, &records[i], reterr);
+        if (!failed && !records[i].done && later && all_later(&s->parts[s->part_count - 1], later) != wanted)
+            drop_last(s);
         if (records[i].level >= s->level_count)
             s->level_count = records[i].level + 1;
     }

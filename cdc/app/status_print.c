@@ -87,6 +87,11 @@ static void print_snapshot(const struct status *status)
         label("snapshot");
         printf("resumed; whole transactions once the stream has reached %s\n", lsn_format(report->join_lsn, lsn));
     }
+    int left = report ? report->snapshot_parts - report->snapshot_parts_done : 0;
+    if (left > 0 && report->position.state == PIPELINE_STREAMING) {
+        label("joining");
+        printf("%d parts of new tables are still to be copied\n", left);
+    }
     if (!report || report->position.state != PIPELINE_SNAPSHOT)
         return;
     label("snapshot");

@@ -376,4 +376,6 @@ static const struct sink_ops OPS = {
     .fast_load = pgsink_fast_load,
     .derive_all = pgsink_derive_all,
     .derive_due = pgsink_derive_due,
+    .derive_rest = pgsink_derive_rest,
+    .joins = true,
 };

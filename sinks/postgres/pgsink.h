@@ -64,8 +64,10 @@ int pgsink_parts_read(struct sink *sink, struct sink_part **ret_parts, size_t *r
 int pgsink_snapshot_begin(struct sink *sink, bool again, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struct sink_part *parts, size_t count,
                          struct err *reterr) MUST_CHECK;
-/* While it streams: parts of rules that have joined, recorded behind those that are there; their ids are given here. */
-int pgsink_parts_add(struct sink *sink, struct sink_part *parts, size_t count, struct err *reterr) MUST_CHECK;
+/* While it streams: parts of rules that have joined, recorded behind those that are there; their ids are given here.
+ * at_once: they are loaded before the stream goes on, if wanted as a fast load. */
+int pgsink_parts_add(struct sink *sink, struct sink_part *parts, size_t count, bool at_once,
+                     struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_resume(struct sink *sink, struct err *reterr) MUST_CHECK;
 int pgsink_level_loaded(struct sink *sink, int level, struct err *reterr) MUST_CHECK;
 int pgsink_snapshot_settle(struct sink *sink, struct err *reterr) MUST_CHECK;
@@ -77,7 +79,9 @@ int pgsink_snapshot_abandon(struct sink *sink, struct err *reterr) MUST_CHECK;
  */
 int pgsink_derive_all(struct sink *sink, int level, struct err *reterr) MUST_CHECK;
 /* Likewise those that are new to the pipeline, or compute their rows otherwise than they did; then they are so no more.
- */
+ * But for those that rest: of these, the ones above a level, until the sink is closed. What they read on that level is
+ * not whole yet. */
+int pgsink_derive_rest(struct sink *sink, int level, struct err *reterr) MUST_CHECK;
 int pgsink_derive_due(struct sink *sink, struct err *reterr) MUST_CHECK;
 
 const struct sink_fast_load *pgsink_fast_load(struct sink *sink);

@@ -260,6 +260,13 @@ caught_up() {
     fi
 }
 
+# Waits until everything that joins the pipeline, after a change of its mapping, is there, and the stream too.
+joined() {
+    wait_for "${1:-60}" "what joins to be there" nothing_joins
+    caught_up "${1:-60}"
+}
+nothing_joins() { [ "$(target_sql "SELECT count(*) FROM pgrekey.mapping_step WHERE state = 'new'")" = 0 ]; }
+
 # What pgrekey connects is cut off: cut SIDE, source or target.
 cut_connections() {
     "$1_sql" "SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -190,6 +190,33 @@ static void a_position_past_all_points_skips_nothing(void **state)
     assert_null(skip_new(f->map, f->source, NULL, 0, 0));
 }
 
+/* The first part of three was read long ago, the others have not been. */
+static void what_has_not_been_read_comes_with_its_part(void **state)
+{
+    struct fixture *f = *state;
+    char rule[] = "person->people", public[] = "public", person[] = "person", ten[] = "10", hundred[] = "100";
+    char *rules[] = {rule};
+    const struct sink_part parts[] = {
+        {.id = 4, .schema = public, .table = person, .hi = ten, .rules = rules, .rule_count = 1, .done = true},
+        {.id = 5, .schema = public, .table = person, .lo = ten, .hi = hundred, .rules = rules, .rule_count = 1},
+        {.id = 6, .schema = public, .table = person, .lo = hundred, .rules = rules, .rule_count = 1},
+    };
+    skip_free(f->skip);
+    f->skip = skip_new(f->map, f->source, parts, 3, 500);
+    assert_true(skip_has_unread(f->skip));
+    assert_int_equal(skip_last_point(f->skip), 0);
+    assert_int_equal(judge(f, "person", CHANGE_UPDATE, "9", NULL, 501, no_order), SKIP_NOTHING);
+    assert_int_equal(judge(f, "person", CHANGE_UPDATE, "10", NULL, 501, no_order), SKIP_ALL);
+    assert_int_equal(judge(f, "person", CHANGE_UPDATE, "9", "100", 501, no_order), SKIP_NEW_KEY);
+    assert_int_equal(judge(f, "person", CHANGE_UPDATE, "100", "9", 501, no_order), SKIP_OLD_KEY);
+    assert_int_equal(judge(f, "person", CHANGE_TRUNCATE, NULL, NULL, 501, no_order), SKIP_NOTHING);
+    assert_int_equal(judge(f, "word", CHANGE_UPDATE, "z", NULL, 501, no_order), SKIP_NOTHING);
+    skip_part_read(f->skip, 5, 600);
+    assert_int_equal(judge(f, "person", CHANGE_UPDATE, "10", NULL, 601, no_order), SKIP_NOTHING);
+    assert_int_equal(judge(f, "person", CHANGE_UPDATE, "100", NULL, 601, no_order), SKIP_ALL);
+    assert_int_equal(judge(f, "person", CHANGE_UPDATE, "10", "100", 601, no_order), SKIP_NEW_KEY);
+}
+
 #define fixed(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -201,6 +228,7 @@ int main(void)
         fixed(only_the_server_orders_texts),
         fixed(a_table_in_one_piece_needs_no_order),
         fixed(a_position_past_all_points_skips_nothing),
+        fixed(what_has_not_been_read_comes_with_its_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,7 @@ struct quick {
 
 static bool is_quick(const struct pgsink *s, const struct batch *batch)
 {
-    if (s->in_transaction || s->loader || !batch->complete || batch->snapshot_part >= 0 ||
+    if (s->in_transaction || s->loader || !batch->complete || batch->snapshot_part >= 0 || batch->joins ||
         batch->row_count > QUICK_ROWS)
         return false;
     for (size_t i = 0; i < batch->row_count; i++)

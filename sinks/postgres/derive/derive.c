@@ -244,6 +244,8 @@ int derive_step(struct pgsink *s, int index, struct err *reterr)
 {
     if (!s->derive || s->derive->all[index].keys == 0)
         return 0;
+    if (s->derive->all[index].rests)
+        return derive_drop_keys(s, &s->derive->all[index], reterr);
     return derive_keys(s, &s->derive->all[index], reterr);
 }
 

@@ -430,3 +430,17 @@ int derive_keys(struct pgsink *s, struct derive_one *one, struct err *reterr)
     s->derive->many = false;
     return failed;
 }
+
+int derive_drop_keys(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    struct buf sql;
+
+    if (derive_make(s, one, reterr))
+        return -1;
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql, "DELETE FROM pgrekey_k%d", one->derivation->index);
+    int failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
+    buf_done(&sql);
+    one->keys = 0;
+    return failed;
+}

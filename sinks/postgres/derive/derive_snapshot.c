@@ -10,7 +10,9 @@
 static bool is_on_level(const struct pgsink *s, size_t step, int level)
 {
     const struct map_step *at = &s->derive->steps[step];
-    return at->kind == STEP_DERIVATION && at->level == level && !s->derive->all[at->index].derivation->skip;
+    const struct derive_one *one = &s->derive->all[at->kind == STEP_DERIVATION ? at->index : 0];
+
+    return at->kind == STEP_DERIVATION && at->level == level && !one->derivation->skip && !one->rests;
 }
 
 /* What was just loaded has no statistics. A table that is not ours to analyse is left as it is. */
@@ -66,30 +68,50 @@ int pgsink_derive_all(struct sink *sink, int level, struct err *reterr)
 
 /* --- those that are due --- */
 
-/* chosen by step. A skipped one is not run, whatever its record says. */
-static void choose_due(const struct pgsink *s, const PGresult *due, bool *chosen)
-{
-    for (size_t i = 0; i < s->derive->step_count; i++) {
-        const struct map_step *step = &s->derive->steps[i];
-        if (step->kind != STEP_DERIVATION || s->derive->all[step->index].derivation->skip)
-            continue;
-        for (int n = 0; n < PQntuples(due); n++)
-            chosen[i] |= strcmp(PQgetvalue(due, n, 0), derive_name(s, (size_t)step->index)) == 0;
-    }
-}
-
-static int run_due(struct pgsink *s, const PGresult *due, struct err *reterr)
+/* One that is new to the pipeline, or computes its rows otherwise than it did. *ret_due: their names. */
+static int ask_due(struct pgsink *s, PGresult **ret_due, struct err *reterr)
 {
     const char *params[1] = {s->options.pipeline};
-    bool *chosen = mem_zalloc(s->derive->step_count + 1, sizeof(*chosen));
 
-    choose_due(s, due, chosen);
-    int failed = session_begin(s, reterr) || derive_chosen(s, chosen, reterr) ||
-                 session_query(s, "recording the mapping",
-                               "UPDATE pgrekey.mapping_step SET state = 'current' WHERE pipeline = $1 "
-                               "AND kind = 'derivation' AND state IN ('new', 'changed')",
-                               1, params, NULL, reterr) ||
-                 session_commit(s, reterr);
+    return session_query(s, "reading the mapping's record",
+                         "SELECT step FROM pgrekey.mapping_step WHERE pipeline = $1 AND kind = 'derivation' "
+                         "AND state IN ('new', 'changed')",
+                         1, params, ret_due, reterr);
+}
+
+static bool is_due(const PGresult *due, const char *name)
+{
+    for (int n = 0; n < PQntuples(due); n++)
+        if (strcmp(PQgetvalue(due, n, 0), name) == 0)
+            return true;
+    return false;
+}
+
+static int put_current(struct pgsink *s, const char *name, struct err *reterr)
+{
+    const char *params[2] = {s->options.pipeline, name};
+
+    return session_query(s, "recording the mapping",
+                         "UPDATE pgrekey.mapping_step SET state = 'current' WHERE pipeline = $1 AND step = $2", 2,
+                         params, NULL, reterr);
+}
+
+/* A skipped one is not run, whatever its record says; one that rests stays due. */
+static int run_due(struct pgsink *s, const PGresult *due, struct err *reterr)
+{
+    bool *chosen = mem_zalloc(s->derive->step_count + 1, sizeof(*chosen));
+    bool any = false;
+    int failed = session_begin(s, reterr);
+
+    for (size_t i = 0; !failed && i < s->derive->step_count; i++) {
+        const struct map_step *step = &s->derive->steps[i];
+        const struct derive_one *one = step->kind == STEP_DERIVATION ? &s->derive->all[step->index] : NULL;
+        if (!one || one->rests || !is_due(due, one->derivation->name))
+            continue;
+        any |= chosen[i] = !one->derivation->skip;
+        failed = put_current(s, one->derivation->name, reterr);
+    }
+    failed = failed || (any && derive_chosen(s, chosen, reterr)) || session_commit(s, reterr);
     free(chosen);
     if (failed)
         session_rollback(s);
@@ -99,19 +121,33 @@ static int run_due(struct pgsink *s, const PGresult *due, struct err *reterr)
 int pgsink_derive_due(struct sink *sink, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
-    const char *params[1] = {s->options.pipeline};
     PGresult *due = NULL;
 
     if (!s->derive)
         return 0;
-    if (session_query(s, "reading the mapping's record",
-                      "SELECT step FROM pgrekey.mapping_step WHERE pipeline = $1 AND kind = 'derivation' "
-                      "AND state IN ('new', 'changed')",
-                      1, params, &due, reterr))
+    if (ask_due(s, &due, reterr))
         return -1;
     int failed = PQntuples(due) ? run_due(s, due, reterr) : 0;
     PQclear(due);
     return failed;
+}
+
+int pgsink_derive_rest(struct sink *sink, int level, struct err *reterr)
+{
+    struct pgsink *s = pgsink_of(sink);
+    PGresult *due = NULL;
+
+    if (!s->derive)
+        return 0;
+    if (ask_due(s, &due, reterr))
+        return -1;
+    for (size_t i = 0; i < s->derive->step_count; i++) {
+        const struct map_step *step = &s->derive->steps[i];
+        if (step->kind == STEP_DERIVATION && step->level > level && is_due(due, derive_name(s, (size_t)step->index)))
+            s->derive->all[step->index].rests = true;
+    }
+    PQclear(due);
+    return 0;
 }
 
 const char *derive_table(const struct pgsink *s, size_t index)

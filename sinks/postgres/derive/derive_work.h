@@ -47,6 +47,7 @@ struct derive_one {
     char id[16];    /* in pgrekey.derivation; "" before it was asked for */
     bool described; /* columns are known */
     bool made;      /* its temporary tables are there */
+    bool rests;     /* its inputs are not whole yet: it runs over all keys when they are, and not before */
     int64_t keys;   /* that wait to be run; an upper bound */
     int64_t kept;   /* rows, dead ones included, in its temporary tables since they were last truncated */
     bool refused;   /* rows that are to go were refused: pgrekey_g<n> holds them */
@@ -141,6 +142,8 @@ struct derive_tally {
 };
 /* All keys that wait. */
 int derive_keys(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
+/* Forgets them instead. */
+int derive_drop_keys(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
 /* The range's keys: query, merge, account. What fails fails as a whole; the caller has a savepoint. */
 int derive_merge(struct pgsink *s, struct derive_one *one, const struct derive_range *range,
                  struct err *reterr) MUST_CHECK;

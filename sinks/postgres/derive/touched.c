@@ -193,7 +193,7 @@ static int take(struct pgsink *s, const char *schema, const char *table, const s
 
     for (size_t d = 0; d < derive->count; d++) {
         struct derive_one *one = &derive->all[d];
-        for (size_t i = 0; one != but && i < one->input_count; i++)
+        for (size_t i = 0; one != but && !one->rests && i < one->input_count; i++)
             if (is_on(&one->inputs[i], schema, table) &&
                 take_input(s, one, &one->inputs[i], moment, condition, param_count, params, reterr))
                 return -1;

@@ -54,8 +54,9 @@ int parts_clear_reached(struct pgsink *s, struct err *reterr)
         return 0;
     if (session_query(
             s, "clearing the snapshot's points",
-            "UPDATE pgrekey.snapshot_part SET point = NULL, lo = NULL, hi = NULL WHERE pipeline = $1 AND done", 1,
-            params, NULL, reterr))
+            "UPDATE pgrekey.snapshot_part SET point = NULL, lo = NULL, hi = NULL WHERE pipeline = $1 AND NOT EXISTS "
+            "(SELECT FROM pgrekey.snapshot_part WHERE pipeline = $1 AND NOT done)",
+            1, params, NULL, reterr))
         return -1;
     s->join_lsn = 0;
     return 0;

@@ -304,7 +304,7 @@ int pgsink_snapshot_plan(struct sink *sink, uint64_t consistent_lsn, const struc
     return 0;
 }
 
-static int add_parts(struct pgsink *s, struct sink_part *parts, size_t count, struct err *reterr)
+static int add_parts(struct pgsink *s, struct sink_part *parts, size_t count, bool at_once, struct err *reterr)
 {
     const char *params[1] = {s->options.pipeline};
     PGresult *result = NULL;
@@ -325,16 +325,16 @@ static int add_parts(struct pgsink *s, struct sink_part *parts, size_t count, st
                       "UPDATE pgrekey.pipeline SET snapshot_parts = (SELECT count(*) FROM pgrekey.snapshot_part "
                       "WHERE pipeline = $1) WHERE name = $1",
                       1, params, NULL, reterr) ||
-        (s->options.fast_load && fastload_take_off(s, reterr)))
+        (at_once && s->options.fast_load && fastload_take_off(s, reterr)))
         return -1;
     return session_commit(s, reterr);
 }
 
-int pgsink_parts_add(struct sink *sink, struct sink_part *parts, size_t count, struct err *reterr)
+int pgsink_parts_add(struct sink *sink, struct sink_part *parts, size_t count, bool at_once, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
 
-    if (add_parts(s, parts, count, reterr)) {
+    if (add_parts(s, parts, count, at_once, reterr)) {
         session_rollback(s);
         return -1;
     }

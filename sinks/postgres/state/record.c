@@ -51,8 +51,8 @@ static void part_send(struct pgsink *s, struct pipe *pipe, const struct batch *b
     char part[16], rows[24], point[LSN_TEXT_MAX];
     const char *params[4] = {s->options.pipeline, part, rows, lsn_format(batch->end_lsn, point)};
 
-    snprintf(part, sizeof(part), "%d", batch->snapshot_part);
-    snprintf(rows, sizeof(rows), "%" PRIu64, s->part_rows);
+    snprintf(part, sizeof(part), "%d", batch->joins ? batch->joined_part : batch->snapshot_part);
+    snprintf(rows, sizeof(rows), "%" PRIu64, batch->joins ? batch->joined_rows : s->part_rows);
     (void)pipe_query(pipe,
                      "INSERT INTO pgrekey.snapshot_part AS p (pipeline, part, rows, done, point) "
                      "VALUES ($1, $2::integer, $3::bigint, true, $4::pg_lsn) ON CONFLICT (pipeline, part) "
@@ -67,7 +67,7 @@ void record_send(struct pgsink *s, struct pipe *pipe, const struct batch *batch,
     ret_sent->record = pipe->count;
     if (batch->snapshot_part < 0 && !s->loader)
         move(s, pipe, batch->end_lsn);
-    else
+    if (batch->snapshot_part >= 0 || s->loader || batch->joins)
         part_send(s, pipe, batch);
     ret_sent->commit = pipe_run(pipe, "COMMIT");
 }

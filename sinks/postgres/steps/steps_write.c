@@ -84,15 +84,16 @@ static int ask_loaded(struct pgsink *s, const char *name, bool *ret_loaded, stru
 /* Whoever computes from a mirror that was emptied and copied again cannot know which rows are others now. */
 static int mark_readers(struct pgsink *s, const struct rule *mirror, struct err *reterr)
 {
+    const struct map_step parent = {STEP_RULE, mirror->index, 0};
+
     for (size_t i = 0; i < map_derivation_count(s->options.map); i++) {
-        const struct derivation *derivation = map_derivation(s->options.map, i);
-        for (size_t n = 0; n < derivation->input_count; n++)
-            if (derivation->inputs[n].mirror == mirror &&
-                run_about(s, derivation->name,
-                          "UPDATE pgrekey.mapping_step SET state = 'changed' WHERE pipeline = $1 AND step = $2 AND "
-                          "state = 'current'",
-                          reterr))
-                return -1;
+        const struct map_step child = {STEP_DERIVATION, (int)i, 0};
+        if (map_needs(s->options.map, &child, &parent) &&
+            run_about(s, map_derivation(s->options.map, i)->name,
+                      "UPDATE pgrekey.mapping_step SET state = 'changed' WHERE pipeline = $1 AND step = $2 AND "
+                      "state = 'current'",
+                      reterr))
+            return -1;
     }
     return 0;
 }
