@@ -20,6 +20,7 @@
 
 #include "cdc/app/engine.h"
 #include "cdc/app/fast_load.h"
+#include "cdc/app/monitor/http.h"
 #include "cdc/app/monitor/monitor.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
@@ -447,8 +448,14 @@ int run_pipeline(const struct settings *settings, const struct run_options *opti
     pthread_mutex_init(&engine.watch.lock, NULL);
     buf_init(&engine.mapping, MAP_FILE_MAX_BYTES);
     struct monitor *monitor = NULL;
-    int exit_code = monitor_start(&engine, &monitor, reterr) == 0 ? run_sessions(&run, reterr) : EXIT_INTERNAL;
+    struct http *http = NULL;
+    int exit_code = EXIT_INTERNAL;
+    if (monitor_start(&engine, &monitor, reterr) == 0) {
+        http = http_start(settings->http_listen, monitor);
+        exit_code = run_sessions(&run, reterr);
+    }
     close_session(&engine);
+    http_stop(http);
     monitor_stop(monitor);
     handover_done(&engine.handover);
     pthread_mutex_destroy(&engine.watch.lock);

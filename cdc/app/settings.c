@@ -132,6 +132,11 @@ static const struct setting table[] = {
      "alert: tell it. stop_snapshots: also read no table again until there is room. drop_slot: also give up the slot "
      "at 100 %, which saves the source and costs a new snapshot."},
 
+    {"http.listen", SETTING_TEXT, AT(http_listen), 0, 0, "127.0.0.1:9848", NULL, NULL,
+     "Where metrics, health checks and the status page are: address:port, [::1]:port, or off. It has no password: "
+     "leave "
+     "it on loopback, or put a proxy before it."},
+
     {"reconnect.min", SETTING_DURATION_MS, AT(reconnect_min_ms), 10, 60 * MINUTE_MS, "500ms", NULL, NULL,
      "Pause before a lost connection is made anew; it doubles with each failure."},
     {"reconnect.max", SETTING_DURATION_MS, AT(reconnect_max_ms), 10, 60 * MINUTE_MS, "30s", NULL, NULL,

@@ -53,6 +53,7 @@ struct settings {
     int64_t guard_wal_budget;                   /* guard.wal_budget, bytes; 0: none */
     int64_t guard_warn_percent;                 /* guard.warn_percent */
     int64_t guard_act_percent;                  /* guard.act_percent */
+    char *http_listen;                          /* http.listen: ADDRESS:PORT, or off */
     char *guard_action;                         /* guard.action: alert, stop_snapshots, drop_slot */
     int64_t reconnect_min_ms, reconnect_max_ms; /* reconnect.min, reconnect.max */
 };

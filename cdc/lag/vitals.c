@@ -37,6 +37,7 @@ void vitals_free(struct vitals *vitals)
     for (size_t i = 0; i < vitals->rule_count; i++)
         free(vitals->rules[i].name);
     free(vitals->rules);
+    free(vitals->series);
     pthread_mutex_destroy(&vitals->lock);
     free(vitals);
 }
@@ -76,6 +77,31 @@ void vitals_event(struct vitals *vitals, enum log_level level, const char *name,
     va_end(args);
     pthread_mutex_lock(&vitals->lock);
     vitals->events[vitals->event_count++ % VITALS_EVENTS] = event;
+    pthread_mutex_unlock(&vitals->lock);
+}
+
+/* Kept by name, so that a family stands together. Under lock. */
+static struct vitals_series *find_series(struct vitals *vitals, const char *name, const char *labels)
+{
+    size_t at = 0;
+    for (; at < vitals->series_count && strcmp(vitals->series[at].name, name) <= 0; at++)
+        if (strcmp(vitals->series[at].name, name) == 0 && strcmp(vitals->series[at].labels, labels) == 0)
+            return &vitals->series[at];
+    vitals->series = mem_realloc(vitals->series, (vitals->series_count + 1) * sizeof(*vitals->series));
+    memmove(&vitals->series[at + 1], &vitals->series[at], (vitals->series_count - at) * sizeof(*vitals->series));
+    vitals->series_count++;
+    vitals->series[at] = (struct vitals_series){0};
+    snprintf(vitals->series[at].name, sizeof(vitals->series[at].name), "%s", name);
+    snprintf(vitals->series[at].labels, sizeof(vitals->series[at].labels), "%s", labels);
+    return &vitals->series[at];
+}
+
+void vitals_set_series(struct vitals *vitals, const char *name, const char *labels, double value)
+{
+    if (!vitals)
+        return;
+    pthread_mutex_lock(&vitals->lock);
+    find_series(vitals, name, labels)->value = value;
     pthread_mutex_unlock(&vitals->lock);
 }
 

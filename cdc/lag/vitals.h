@@ -53,6 +53,13 @@ struct vitals_rule {
     uint64_t rows;
 };
 
+/* A figure of a part that has its own: publisher and replay, by topic and partition. */
+struct vitals_series {
+    char name[48];    /* "pgrekey_replay_lag_records" */
+    char labels[160]; /* "topic=\"a\",partition=\"0\"", or "" */
+    double value;
+};
+
 struct vitals {
     int64_t started_us, started_wall_us;
 
@@ -85,6 +92,8 @@ struct vitals {
     int64_t heart_through_us; /* when the newest one that came through was sent; 0: none came */
     struct vitals_rule *rules;
     size_t rule_count;
+    struct vitals_series *series; /* by name, then as they came */
+    size_t series_count;
     struct vitals_event events[VITALS_EVENTS]; /* a ring */
     uint64_t event_count;                      /* ever */
 };
@@ -98,6 +107,8 @@ void vitals_set_pause(struct vitals *vitals, const char *category, const char *r
 /* Something that people should see. */
 void vitals_event(struct vitals *vitals, enum log_level level, const char *name, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* The newest value of a series; a counter's is its whole. The names are those of docs/metrics.md. */
+void vitals_set_series(struct vitals *vitals, const char *name, const char *labels, double value);
 void vitals_passed(struct vitals *vitals, enum vitals_stage stage, uint64_t items, uint64_t lsn);
 
 /* A snapshot is under way: so many rows of about so many. */

@@ -3,6 +3,7 @@
 # What the three benches share: builds, clusters, the engine, the native subscription, clocks.
 
 PAIRS=${PGREKEY_BENCH_PAIRS:-3}
+export PGREKEY_HTTP_LISTEN=off
 NAMESPACE=6f8b1c9e-52a3-4d0e-9d59-3a4f0c6b7e21
 PGREKEY=${PGREKEY:-$TOP/build/release/cdc/app/pgrekey}
 B=

@@ -24,6 +24,7 @@ PGREKEY_KILLS=${PGREKEY_KILLS:-10} # of each kind, in tests that kill
 PGREKEY_SEED=${PGREKEY_SEED:-4711} # of RANDOM
 NAMESPACE=6f8b1c9e-52a3-4d0e-9d59-3a4f0c6b7e21
 RANDOM=$PGREKEY_SEED
+export PGREKEY_HTTP_LISTEN=off # tests that want it choose a port of their own
 
 if [ ! -x "$PGREKEY" ]; then
     echo "there is no $PGREKEY; build it with tests/run"

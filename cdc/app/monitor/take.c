@@ -27,6 +27,10 @@ static void take_vitals(struct monitor *m, struct view *view, int64_t now_us)
     view->event_count = v->event_count < VITALS_EVENTS ? (size_t)v->event_count : VITALS_EVENTS;
     for (size_t i = 0; i < view->event_count; i++)
         view->events[i] = v->events[(v->event_count - 1 - i) % VITALS_EVENTS];
+    view->series_count = v->series_count;
+    view->series = mem_alloc((v->series_count + 1) * sizeof(*view->series));
+    if (v->series_count)
+        memcpy(view->series, v->series, v->series_count * sizeof(*view->series));
     pthread_mutex_unlock(&v->lock);
     for (int i = 0; i < VITALS_STAGES; i++)
         view->stages[i] = (struct view_stage){.lsn = v->stages[i].lsn, .items = v->stages[i].items};

@@ -18,6 +18,7 @@ void view_done(struct view *view)
         free(view->quarantine[i].category);
     }
     free(view->rules);
+    free(view->series);
     free(view->quarantine);
 }
 

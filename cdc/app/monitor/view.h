@@ -86,6 +86,8 @@ struct view {
     struct view_quarantine *quarantine;
     size_t quarantine_count;
 
+    struct vitals_series *series; /* of publisher and replay; none where they do not run */
+    size_t series_count;
     struct vitals_event events[VITALS_EVENTS]; /* newest first */
     size_t event_count;
     struct history history;

@@ -1,0 +1,10 @@
+# cmake -DOUT=FILE -DFILES="a.css;b.js" -P embed.cmake: a header with each file as `static const unsigned char a_css[]`.
+set(text "")
+foreach(file IN LISTS FILES)
+  get_filename_component(name ${file} NAME)
+  string(REPLACE "." "_" name ${name})
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND text "static const unsigned char ${name}[] = {${bytes}};\n")
+endforeach()
+file(WRITE ${OUT} "${text}")
