@@ -46,7 +46,7 @@ static const char mapping[] =
     "- {name: offices, from: office, to: offices, key: {id: {uuid: office, of: id}},\n"
     "   columns: {legacy_id: id, name: name}}\n"
     "- {name: people, from: person, to: people, key: {id: {uuid: person, of: id}}, truncate: rows,\n"
-    "   columns: {legacy_id: id, name: name}}\n"
+    "   columns: {legacy_id: id, name: name, meta: {pack: {called: name}}}}\n"
     "- {name: scans, from: scan, to: scans, key: {id: {uuid: scan, of: id}}, when: not hidden,\n"
     "   columns: {legacy_id: id, jaw_id: {uuid: jaw, of: jaw_id}}}\n"
     "mirrors:\n"
@@ -244,14 +244,20 @@ static void named_columns_of_other_rows_are_kept_and_merged(void **state)
     world_insert(w, "office", "1, 'North'");
     world_insert(w, "member", "1, 1, 1, 1");
     world_apply(w);
-    assert_world(w, "SELECT name, rank, meta FROM app.people", "Ann|one|{\"ranks\": 1, \"theirs\": 1}");
+    assert_world(w, "SELECT name, rank, meta FROM app.people", "Ann|one|{\"ranks\": 1, \"called\": \"Ann\"}");
     assert_account(w, "ranks", "1|0|0|0");
+    world_run(w, "UPDATE app.people SET meta = meta || '{\"theirs\": 1}'");
     world_update(w, "person", "id = 1", "name = 'Anna'", NULL);
     world_apply(w);
-    assert_world(w, "SELECT name, rank, meta FROM app.people", "Anna|one|{\"ranks\": 1, \"theirs\": 1}");
+    assert_world(w, "SELECT name, rank, meta FROM app.people",
+                 "Anna|one|{\"ranks\": 1, \"called\": \"Anna\", \"theirs\": 1}");
+    world_update(w, "person", "id = 1", "id = 1, name = 'Eve'", NULL);
+    world_update(w, "person", "id = 1", "name = 'Eva', seen = 'now'", NULL);
+    world_apply(w);
+    assert_world(w, "SELECT meta FROM app.people", "{\"ranks\": 1, \"called\": \"Eva\", \"theirs\": 1}");
     world_delete(w, "member", "id = 1");
     world_apply(w);
-    assert_world(w, "SELECT rank, meta FROM app.people", "none|{\"ranks\": 1, \"theirs\": 1}");
+    assert_world(w, "SELECT rank, meta FROM app.people", "none|{\"ranks\": 1, \"called\": \"Eva\", \"theirs\": 1}");
     assert_account(w, "ranks", "0|0|0|0");
 }
 

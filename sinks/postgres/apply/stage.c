@@ -89,12 +89,16 @@ static int stage_apply(struct pgsink *s, size_t r, const struct target_statement
     const struct target *target = &s->rules[r].target;
     PGresult *result = NULL;
     struct buf sql;
+    char value[24];
     int rc;
 
     buf_init(&sql, SQL_MAX);
     buf_printf(&sql, "UPDATE %s AS t SET ", target->table);
-    for (size_t i = 0; i < statement->count; i++)
-        buf_printf(&sql, "%s%s = s.c%u", i ? ", " : "", target->columns[statement->columns[i]], statement->columns[i]);
+    for (size_t i = 0; i < statement->count; i++) {
+        snprintf(value, sizeof(value), "s.c%u", statement->columns[i]);
+        buf_printf(&sql, "%s%s = ", i ? ", " : "", target->columns[statement->columns[i]]);
+        target_put_value(&sql, target, statement->columns[i], "t", value);
+    }
     buf_printf(&sql, " FROM pgrekey_stage_%zu AS s WHERE s.n >= %" PRId64, r, s->rules[r].stage_next);
     put_match(&sql, target);
     rc = session_query(s, "updating rows", session_text(&sql), 0, NULL, &result, reterr);

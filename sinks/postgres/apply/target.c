@@ -169,6 +169,28 @@ static void put_insert(struct buf *sql, const struct target *target)
     buf_putc(sql, ')');
 }
 
+void target_put_value(struct buf *sql, const struct target *target, size_t column, const char *old, const char *value)
+{
+    const char *name = target->columns[column];
+
+    if (target->rule->columns[column].merge)
+        buf_printf(sql, "CASE WHEN %s IS NULL THEN %s.%s ELSE coalesce(%s.%s, '{}') || %s END", value, old, name, old,
+                   name, value);
+    else
+        buf_puts(sql, value);
+}
+
+static void put_conflict_column(struct buf *sql, const struct target *target, size_t column)
+{
+    struct buf value;
+
+    buf_init(&value, 1024);
+    buf_printf(&value, "excluded.%s", target->columns[column]);
+    buf_printf(sql, "%s = ", target->columns[column]);
+    target_put_value(sql, target, column, target->table, buf_text(&value));
+    buf_done(&value);
+}
+
 static void put_on_conflict(struct buf *sql, const struct target *target)
 {
     const struct rule *rule = target->rule;
@@ -182,8 +204,8 @@ static void put_on_conflict(struct buf *sql, const struct target *target)
     for (size_t i = 0; i < rule->column_count; i++) {
         if (rule->columns[i].key || rule->columns[i].once)
             continue;
-        buf_printf(sql, "%s%s = excluded.%s", set_count++ ? ", " : "UPDATE SET ", target->columns[i],
-                   target->columns[i]);
+        buf_puts(sql, set_count++ ? ", " : "UPDATE SET ");
+        put_conflict_column(sql, target, i);
     }
     /* Even where nothing is to be set the statement must count the row. */
     for (size_t i = 0; set_count == 0 && i < rule->column_count; i++)
@@ -194,10 +216,17 @@ static void put_on_conflict(struct buf *sql, const struct target *target)
 
 static void put_update(struct buf *sql, const struct target *target, const struct target_statement *statement)
 {
+    struct buf value;
+
     buf_printf(sql, "UPDATE %s SET ", target->table);
-    for (size_t i = 0; i < statement->count; i++)
-        buf_printf(sql, "%s%s = $%zu::%s", i ? ", " : "", target->columns[statement->columns[i]], i + 1,
-                   target->types[statement->columns[i]]);
+    buf_init(&value, 1024);
+    for (size_t i = 0; i < statement->count; i++) {
+        buf_reset(&value);
+        buf_printf(&value, "$%zu::%s", i + 1, target->types[statement->columns[i]]);
+        buf_printf(sql, "%s%s = ", i ? ", " : "", target->columns[statement->columns[i]]);
+        target_put_value(sql, target, statement->columns[i], target->table, buf_text(&value));
+    }
+    buf_done(&value);
     put_where(sql, target, statement->count + 1);
 }
 

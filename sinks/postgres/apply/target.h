@@ -88,6 +88,9 @@ int target_bind(const struct target_statement *statement, const struct row *row,
 /* The columns that an update of these values sets, into columns[rule->column_count]. Gives their number. */
 size_t target_update_columns(const struct target *target, enum target_op op, const struct value *values,
                              uint16_t *columns);
+/* What the column becomes when `value`, SQL, is written over the row `old`, a name: the value, or, of a column that
+ * several owners share, what stands there with the value's keys in it. */
+void target_put_value(struct buf *sql, const struct target *target, size_t column, const char *old, const char *value);
 /* "a = 'x', b = NULL": what `delete: {set: ..}` sets. */
 void target_put_set_list(struct buf *sql, const struct target *target);
 

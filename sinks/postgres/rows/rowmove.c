@@ -77,9 +77,10 @@ static enum written insert_copy(struct pgsink *s, struct work *w, const struct r
     const struct rule *rule = w->rule;
     const char **params = arena_zalloc(&s->rowmode->arena, rule->column_count + rule->locator_count, sizeof(*params));
     int count = 0;
-    struct buf sql;
+    struct buf sql, value;
 
     buf_init(&sql, (size_t)1 << 20);
+    buf_init(&value, 4096);
     buf_printf(&sql, "INSERT INTO %s (%s)%s SELECT ", w->target->table, w->target->column_list,
                w->target->overriding ? " OVERRIDING SYSTEM VALUE" : "");
     for (size_t i = 0; i < rule->column_count; i++) {
@@ -89,8 +90,11 @@ static enum written insert_copy(struct pgsink *s, struct work *w, const struct r
             continue;
         }
         params[count] = value_text(&row->values[i], &s->rowmode->arena);
-        buf_printf(&sql, "$%d::%s", ++count, w->target->types[i]);
+        buf_reset(&value);
+        buf_printf(&value, "$%d::%s", ++count, w->target->types[i]);
+        target_put_value(&sql, w->target, i, "o", buf_text(&value));
     }
+    buf_done(&value);
     buf_printf(&sql, " FROM %s o", w->target->table);
     put_where_old(&sql, w, "o.", params, &count, &s->rowmode->arena);
     enum written written = write_query(s, w, session_text(&sql), count, params, ret_affected, reterr);
