@@ -150,31 +150,35 @@ static bool is_loopback(const struct sockaddr *address)
     return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr);
 }
 
+static struct http *refuse(const char *listen, const char *why)
+{
+    char quoted[LOG_QUOTED_MAX];
+    log_event(LOG_WARN, "http_unavailable", "listen=%s msg=\"%s\"", log_quote(listen, quoted, sizeof(quoted)), why);
+    return NULL;
+}
+
 struct http *http_start(const char *listen, struct monitor *monitor)
 {
     if (!listen || strcmp(listen, "off") == 0)
         return NULL;
-    struct http *http = mem_zalloc(1, sizeof(*http));
     struct addrinfo *address = resolve(listen);
-    unsigned flags =
-        MHD_USE_POLL | MHD_USE_INTERNAL_POLLING_THREAD | (address && address->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
+    if (!address)
+        return refuse(listen, "no such address");
+    struct http *http = mem_zalloc(1, sizeof(*http));
+    unsigned flags = MHD_USE_POLL | MHD_USE_INTERNAL_POLLING_THREAD;
+    bool local = is_loopback(address->ai_addr);
     http->monitor = monitor;
-    if (address)
-        http->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, http, MHD_OPTION_SOCK_ADDR, address->ai_addr,
-                                        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-                                        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S, MHD_OPTION_END);
+    http->daemon =
+        MHD_start_daemon(flags | (address->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0), 0, NULL, NULL, on_request, http,
+                         MHD_OPTION_SOCK_ADDR, address->ai_addr, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S, MHD_OPTION_END);
+    freeaddrinfo(address);
     if (!http->daemon) {
-        char quoted[LOG_QUOTED_MAX];
-        log_event(LOG_WARN, "http_unavailable", "listen=%s msg=%s", log_quote(listen, quoted, sizeof(quoted)),
-                  address ? "\"the address cannot be had; is another pgrekey there?\"" : "\"no such address\"");
         free(http);
-        http = NULL;
-    } else {
-        log_event(is_loopback(address->ai_addr) ? LOG_INFO : LOG_WARN, "http_listens", "listen=%s%s", listen,
-                  is_loopback(address->ai_addr) ? "" : " msg=\"anybody who reaches it can read it\"");
+        return refuse(listen, "the address cannot be had; is another pgrekey there?");
     }
-    if (address)
-        freeaddrinfo(address);
+    log_event(local ? LOG_INFO : LOG_WARN, "http_listens", "listen=%s%s", listen,
+              local ? "" : " msg=\"anybody who reaches it can read it\"");
     return http;
 }
 
