@@ -109,7 +109,7 @@ static void put_set(struct buf *out, const struct rule_set *set, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         put_word(out, "set", set[i].column);
-        put_word(out, "to", set[i].text);
+        put_word(out, set[i].stamp ? "stamp" : "to", set[i].text);
     }
 }
 

@@ -381,6 +381,10 @@ static void check_set(struct binder *b)
         value.len = set->text ? (uint32_t)strlen(set->text) : 0;
         if (column->generated || column->identity_always)
             issue_error(b->issues, b->spec->set_node, "\"%s\" cannot be written on the target", set->column);
+        else if (set->stamp && strcmp(column->base_type, "jsonb") != 0)
+            issue_error(b->issues, b->spec->set_node, MAP_STAMP_TYPE, set->column, column->type);
+        else if (set->stamp)
+            continue;
         else if (!set->text && column->not_null)
             issue_error(b->issues, b->spec->set_node, "\"%s\" must not be NULL on the target", set->column);
         else if (!expr_value_fits(column, &value, &category, &reason))

@@ -178,6 +178,10 @@ static void bind_set(struct derive_binder *b)
             continue;
         if (column->generated || column->identity_always)
             issue_error(b->issues, b->spec->set_node, "\"%s\" cannot be written on the target", set->column);
+        else if (set->stamp && strcmp(column->base_type, "jsonb") != 0)
+            issue_error(b->issues, b->spec->set_node, MAP_STAMP_TYPE, set->column, column->type);
+        else if (set->stamp)
+            continue;
         else if (!set->text && column->not_null)
             issue_error(b->issues, b->spec->set_node, "\"%s\" must not be NULL on the target", set->column);
         else if (!expr_value_fits(column, &value, &category, &reason))

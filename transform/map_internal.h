@@ -227,6 +227,7 @@ bool map_table_of(struct loader *l, const struct yaml_node *node, const char *de
                   const char **ret_table);
 /* Is all of the table under `never:`? */
 bool map_table_never(const struct map *map, const char *schema, const char *table);
+#define MAP_STAMP_TYPE "\"%s\" is %s on the target; only jsonb can be stamped"
 /* {column: constant}, of `delete:` and `gone:`; the array in *ret_set. */
 size_t map_set_of(struct loader *l, const struct yaml_node *node, struct rule_set **ret_set);
 void map_accept_loss_of(struct loader *l, const struct yaml_node *node, struct accept_loss *ret);

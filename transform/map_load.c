@@ -252,10 +252,16 @@ size_t map_set_of(struct loader *l, const struct yaml_node *node, struct rule_se
     *ret_set = arena_zalloc(&l->map->arena, node->count, sizeof **ret_set);
     for (size_t i = 0; i < node->count; i++) {
         const struct yaml_node *value = node->items[i];
-        if (value->kind != YAML_SCALAR)
-            issue_error(l->issues, value, "a constant must be a text, a number, true, false or null");
-        else
-            (*ret_set)[count++] = (struct rule_set){node->keys[i]->text, yaml_is_null(value) ? NULL : value->text};
+        const struct yaml_node *stamp = value->kind == YAML_MAP && value->count == 1 ? yaml_get(value, "stamp") : NULL;
+        const char *key = stamp ? map_scalar_text(l, stamp, "a key of the JSON object") : NULL;
+        if (key)
+            (*ret_set)[count++] = (struct rule_set){node->keys[i]->text, key, true};
+        else if (!stamp && value->kind != YAML_SCALAR)
+            issue_error(l->issues, value,
+                        "a constant (a text, a number, true, false or null) or {stamp: key} must stand here");
+        else if (!stamp)
+            (*ret_set)[count++] =
+                (struct rule_set){node->keys[i]->text, yaml_is_null(value) ? NULL : value->text, false};
     }
     return count;
 }

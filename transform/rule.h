@@ -55,13 +55,23 @@ enum rule_delete {
 
 struct rule_set {
     const char *column;
-    const char *text; /* NULL for SQL NULL */
+    const char *text; /* NULL for SQL NULL; of a stamp its key */
+    bool stamp;       /* the jsonb column gets this key, with the time: the row stands, and is no parent any more */
 };
 
 enum rule_truncate {
     TRUNCATE_PAUSE, /* the pipeline pauses (default) */
     TRUNCATE_ROWS,  /* only this rule's rows are deleted */
 };
+
+/* Does one of them stamp? */
+static inline bool rule_set_stamps(const struct rule_set *set, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (set[i].stamp)
+            return true;
+    return false;
+}
 
 struct rule {
     int index;           /* position in the mapping: dense, 0-based */

@@ -155,6 +155,7 @@ static const struct {
      "has no column \"deletd\" on the target; did you mean \"deleted\"?"},
     {OFFICE("{name: {const: x}}, delete: {set: {deleted: null}}"), true, "\"deleted\" must not be NULL"},
     {OFFICE("{name: {const: x}}, delete: {set: {deleted: true, slug: x}}"), true, "\"slug\" cannot be written"},
+    {OFFICE("{name: {const: x}}, delete: {set: {name: {stamp: at}}}"), true, "only jsonb can be stamped"},
     {RULE("office_doctors", "doctor_offices",
           "{office_id: {uuid: office, of: office_id}, doctor_id: {uuid: office, of: user_id}}", "") OFFICE_RULE,
      true, "a delete carries only the replica identity of public.office_doctors"},

@@ -242,6 +242,7 @@ static const struct {
     {DERIVE("columns: [note]\n    merge: note"), "\"note\" is json on the target; only jsonb can be merged"},
     {DERIVE("references: {n: patient}\n    columns: n"), "a UUID goes into \"n\", but that is bigint"},
     {DERIVE("gone: {set: {n: many}}"), "the constant for \"n\" does not fit bigint"},
+    {DERIVE("gone: {set: {n: {stamp: at}}}"), "\"n\" is bigint on the target; only jsonb can be stamped"},
     {NS MIRRORS ROWS "derive:\n  - to: jaw\n    key: {id: {uuid: jaw, of: a}}\n    touched: {dispatch_jaw: select 1}\n"
                      "    query: select 1\n",
      "there is no table public.jaw on the target"},

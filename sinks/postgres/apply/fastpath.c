@@ -165,7 +165,7 @@ static int delete_group(struct pgsink *s, size_t r, const struct group *group, i
     buf_init(&sql, SQL_MAX);
     if (op == TARGET_SET) {
         buf_printf(&sql, "UPDATE %s AS t SET ", target->table);
-        target_put_set_list(&sql, target);
+        target_put_set_list(&sql, target, "t.");
         put_locator_join(&sql, target, "FROM");
     } else {
         buf_printf(&sql, "DELETE FROM %s AS t", target->table);
@@ -237,7 +237,7 @@ static int write_deletes(struct pgsink *s, size_t r, enum net_action action, str
             group.entries[group.count++] = e;
     if (group.count == 0)
         return 0;
-    if (rule->on_delete == DELETE_ROW && park_group_leaving(s, r, group.entries, group.count, reterr))
+    if (target_ends(rule) && park_group_leaving(s, r, group.entries, group.count, reterr))
         return -1;
     if (rule->on_delete != DELETE_KEEP && delete_group(s, r, &group, &affected, reterr))
         return -1;

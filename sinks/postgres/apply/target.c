@@ -230,19 +230,29 @@ static void put_update(struct buf *sql, const struct target *target, const struc
     put_where(sql, target, statement->count + 1);
 }
 
-void target_put_set_list(struct buf *sql, const struct target *target)
+void target_put_set(struct buf *sql, const struct rule_set *set, size_t count, const char *alias)
 {
-    const struct rule *rule = target->rule;
-
-    for (size_t i = 0; i < rule->set_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         buf_puts(sql, i ? ", " : "");
-        pg_put_ident(sql, rule->set[i].column);
+        pg_put_ident(sql, set[i].column);
         buf_puts(sql, " = ");
-        if (rule->set[i].text)
-            pg_put_literal(sql, rule->set[i].text);
-        else
+        if (set[i].stamp) {
+            buf_printf(sql, "coalesce(%s", alias);
+            pg_put_ident(sql, set[i].column);
+            buf_puts(sql, ", '{}') || pg_catalog.jsonb_build_object(");
+            pg_put_literal(sql, set[i].text);
+            buf_puts(sql, ", pg_catalog.now())");
+        } else if (set[i].text) {
+            pg_put_literal(sql, set[i].text);
+        } else {
             buf_puts(sql, "NULL");
+        }
     }
+}
+
+void target_put_set_list(struct buf *sql, const struct target *target, const char *alias)
+{
+    target_put_set(sql, target->rule->set, target->rule->set_count, alias);
 }
 
 static void put_fixed(struct buf *sql, const struct target *target, enum target_op op)
@@ -259,7 +269,7 @@ static void put_fixed(struct buf *sql, const struct target *target, enum target_
         break;
     case TARGET_SET:
         buf_printf(sql, "UPDATE %s SET ", target->table);
-        target_put_set_list(sql, target);
+        target_put_set_list(sql, target, "");
         put_where(sql, target, 1);
         break;
     case TARGET_EXISTS:

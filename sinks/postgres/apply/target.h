@@ -92,7 +92,15 @@ size_t target_update_columns(const struct target *target, enum target_op op, con
  * several owners share, what stands there with the value's keys in it. */
 void target_put_value(struct buf *sql, const struct target *target, size_t column, const char *old, const char *value);
 /* "a = 'x', b = NULL": what `delete: {set: ..}` sets. */
-void target_put_set_list(struct buf *sql, const struct target *target);
+void target_put_set_list(struct buf *sql, const struct target *target, const char *alias);
+/* The same of any set; alias: "t." or "". */
+void target_put_set(struct buf *sql, const struct rule_set *set, size_t count, const char *alias);
+/* Does a row that is deleted cease to be a parent: is it deleted, or stamped? */
+static inline bool target_ends(const struct rule *rule)
+{
+    return rule->on_delete == DELETE_ROW ||
+           (rule->on_delete == DELETE_SET && rule_set_stamps(rule->set, rule->set_count));
+}
 
 /* Prepares where needed, executes, waits. *ret_affected: rows touched (for TARGET_EXISTS: found). On failure err as
  * by pg_err; the transaction is then aborted up to the last savepoint. */

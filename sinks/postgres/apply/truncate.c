@@ -52,7 +52,7 @@ static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_rem
     if (!can_tell(rule) || rule->on_delete == DELETE_KEEP || (rule->on_delete == DELETE_SET && rule->set_count == 0))
         return 0;
     buf_init(&sql, (size_t)1 << 20);
-    if (rule->on_delete == DELETE_ROW) {
+    if (target_ends(rule)) {
         put_from_source(s, &sql, target, " WHERE ");
         failed = park_rule_leaving(s, rule, session_text(&sql), reterr);
         buf_reset(&sql);
@@ -64,7 +64,7 @@ static int remove_rows(struct pgsink *s, struct target *target, int64_t *ret_rem
     }
     if (rule->on_delete == DELETE_SET) {
         buf_printf(&sql, "UPDATE %s SET ", target->table);
-        target_put_set_list(&sql, target);
+        target_put_set_list(&sql, target, "");
     } else {
         buf_printf(&sql, "DELETE FROM %s", target->table);
     }

@@ -20,30 +20,18 @@ static bool is_held(const struct err *said)
 
 /* --- set --- */
 
-static void put_set_list(struct buf *sql, const struct derivation *d)
-{
-    for (size_t i = 0; i < d->set_count; i++) {
-        buf_puts(sql, i ? ", " : "");
-        derive_put_column(sql, d->set[i].column);
-        buf_puts(sql, " = ");
-        if (d->set[i].text)
-            pg_put_literal(sql, d->set[i].text);
-        else
-            buf_puts(sql, "NULL");
-    }
-}
-
 static int set_rows(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
+    const struct derivation *d = one->derivation;
     struct buf sql;
     int failed;
 
-    if (one->derivation->set_count == 0)
+    if (d->set_count == 0)
         return 0;
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql, "UPDATE %s AS t SET ", one->table);
-    put_set_list(&sql, one->derivation);
-    buf_printf(&sql, " FROM pgrekey_r%d AS r WHERE r.act = 'g' AND ", one->derivation->index);
+    target_put_set(&sql, d->set, d->set_count, "t.");
+    buf_printf(&sql, " FROM pgrekey_r%d AS r WHERE r.act = 'g' AND ", d->index);
     derive_put_match(&sql, one, "t", "r");
     failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
     buf_done(&sql);
@@ -113,6 +101,29 @@ static int try_delete(struct pgsink *s, struct derive_one *one, const char *from
                        "ROLLBACK TO SAVEPOINT pgrekey_gone; RELEASE SAVEPOINT pgrekey_gone", reterr);
 }
 
+/* Rows that are about to be stamped: whoever refers to them leaves as if they went. Where rows of nobody's are in the
+ * way, all of them go on referring to rows that stand, after all. */
+static int end_rows(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    const struct park_mark mark = park_mark(s);
+    struct err said = {0};
+    char from[96];
+
+    snprintf(from, sizeof(from), "pgrekey_r%d AS r WHERE r.act = 'g'", one->derivation->index);
+    if (session_run(s, "setting a savepoint", "SAVEPOINT pgrekey_gone", reterr))
+        return -1;
+    if (leave(s, one, from, s->derive->in_chunk ? PARK_MOVED : 0, &said) == 0)
+        return session_run(s, "releasing a savepoint", "RELEASE SAVEPOINT pgrekey_gone", reterr);
+    if (said.kind != ERR_POISON) {
+        *reterr = said;
+        return -1;
+    }
+    park_undo(s, mark);
+    derive_forget_tables(s);
+    return session_run(s, "going back to a savepoint",
+                       "ROLLBACK TO SAVEPOINT pgrekey_gone; RELEASE SAVEPOINT pgrekey_gone", reterr);
+}
+
 /* They wait in pgrekey_g<d>, and are no longer counted as good: act 'x'. */
 static int put_off(struct pgsink *s, struct derive_one *one, const char *which, struct err *reterr)
 {
@@ -139,8 +150,9 @@ int derive_gone(struct pgsink *s, struct derive_one *one, struct account *accoun
     struct err said = {0};
     int64_t deleted = 0;
     bool held = one->cascades;
+    const bool stamps = d->owns_rows && one->has_children && rule_set_stamps(d->set, d->set_count);
 
-    if (d->gone == GONE_SET && set_rows(s, one, reterr))
+    if (d->gone == GONE_SET && ((stamps && end_rows(s, one, reterr)) || set_rows(s, one, reterr)))
         return -1;
     if (!d->owns_rows)
         return 0;

@@ -25,8 +25,8 @@ static void put_missing(struct buf *sql, const struct derive_one *one, const str
 {
     const struct derivation *d = one->derivation;
 
-    buf_printf(sql, "r.cat IS NULL AND r.%s IS NOT NULL AND NOT EXISTS (SELECT FROM %s AS p WHERE p.%s = r.%s)", value,
-               parent->table, parent->column, value);
+    buf_printf(sql, "r.cat IS NULL AND r.%s IS NOT NULL AND NOT EXISTS (SELECT FROM %s AS p WHERE p.%s = r.%s%s)",
+               value, parent->table, parent->column, value, parent->stands);
     if (d->owns_rows && d->key_count == 1 && strcmp(parent->name, d->to_table) == 0 &&
         strcmp(parent->schema, d->to_schema) == 0) /* its own kind: it may come with it */
         buf_printf(sql, " AND NOT EXISTS (SELECT FROM pgrekey_r%d AS o WHERE o.t0 = r.%s AND o.cat IS NULL)", d->index,

@@ -154,6 +154,18 @@ static int mark_doubles(struct pgsink *s, struct derive_one *one, struct err *re
 
 /* --- what differs --- */
 
+/* " - 'key'": a row that returns loses the stamps that it bore while it was gone. */
+static void put_unstamped(struct buf *sql, const struct derivation *d, const char *column)
+{
+    for (size_t i = 0; i < d->set_count; i++) {
+        if (!d->set[i].stamp || strcmp(d->set[i].column, column) != 0)
+            continue;
+        buf_puts(sql, " - ");
+        pg_put_literal(sql, d->set[i].text);
+        buf_puts(sql, "::text");
+    }
+}
+
 /* Of a merged column: what it becomes. */
 static void put_merged(struct buf *sql, const struct derive_one *one, size_t i)
 {
@@ -161,8 +173,11 @@ static void put_merged(struct buf *sql, const struct derive_one *one, size_t i)
 
     buf_init(&name, 1024);
     derive_put_column(&name, one->columns[i].name);
-    buf_printf(sql, "CASE WHEN r.c%zu IS NULL THEN t.%s ELSE coalesce(t.%s, '{}') || r.c%zu END", i, buf_text(&name),
-               buf_text(&name), i);
+    buf_printf(sql, "CASE WHEN r.c%zu IS NULL THEN t.%s", i, buf_text(&name));
+    put_unstamped(sql, one->derivation, one->columns[i].name);
+    buf_printf(sql, " ELSE coalesce(t.%s, '{}')", buf_text(&name));
+    put_unstamped(sql, one->derivation, one->columns[i].name);
+    buf_printf(sql, " || r.c%zu END", i);
     buf_done(&name);
 }
 
@@ -275,6 +290,30 @@ static int decide(struct pgsink *s, struct derive_one *one, const struct derive_
 
 /* --- writing --- */
 
+static bool is_owned(const struct derive_one *one, const char *column)
+{
+    for (size_t i = 0; i < one->column_count; i++)
+        if (strcmp(one->columns[i].name, column) == 0 && !one->columns[i].once)
+            return true;
+    return false;
+}
+
+/* The stamps of columns that it does not write otherwise. */
+static void put_stamps_off(struct buf *sql, const struct derive_one *one, size_t count)
+{
+    const struct derivation *d = one->derivation;
+
+    for (size_t i = 0; i < d->set_count; i++) {
+        if (!d->set[i].stamp || is_owned(one, d->set[i].column))
+            continue;
+        buf_puts(sql, count++ ? ", " : "");
+        derive_put_column(sql, d->set[i].column);
+        buf_puts(sql, " = t.");
+        derive_put_column(sql, d->set[i].column);
+        put_unstamped(sql, d, d->set[i].column);
+    }
+}
+
 static int write_updates(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
     struct buf sql;
@@ -294,6 +333,7 @@ static int write_updates(struct pgsink *s, struct derive_one *one, struct err *r
         else
             buf_printf(&sql, "r.c%zu", i);
     }
+    put_stamps_off(&sql, one, count);
     buf_printf(&sql, " FROM pgrekey_r%d AS r WHERE r.act = 'u' AND ", one->derivation->index);
     derive_put_match(&sql, one, "t", "r");
     failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
@@ -332,7 +372,8 @@ static int write_inserts(struct pgsink *s, struct derive_one *one, struct err *r
     return failed;
 }
 
-static int say_who_came(struct pgsink *s, struct derive_one *one, struct err *reterr)
+/* returns: rows that were stamped may be among those that changed. */
+static int say_who_came(struct pgsink *s, struct derive_one *one, bool returns, struct err *reterr)
 {
     const struct derivation *d = one->derivation;
 
@@ -343,7 +384,7 @@ static int say_who_came(struct pgsink *s, struct derive_one *one, struct err *re
         buf_init(&relation, DERIVE_SQL_MAX);
         buf_printf(&relation, "(SELECT i.t%zu AS ", i);
         derive_put_column(&relation, d->keys[i].column);
-        buf_printf(&relation, " FROM pgrekey_r%d AS i WHERE i.act = 'i')", d->index);
+        buf_printf(&relation, " FROM pgrekey_r%d AS i WHERE i.act IN ('i'%s))", d->index, returns ? ", 'u'" : "");
         failed = park_arrived(s, d->to_schema, d->to_table, session_text(&relation), d->keys[i].column, reterr);
         buf_done(&relation);
         if (failed)
@@ -357,14 +398,16 @@ static int write_all(struct pgsink *s, struct derive_one *one, const struct deri
 {
     bool wrote = tally->updates || tally->inserts || tally->gone || tally->parked;
     bool read = wrote && touched_is_read(s, one);
+    const struct derivation *d = one->derivation;
+    bool returns = tally->updates && rule_set_stamps(d->set, d->set_count);
 
     s->derive->wrote |= wrote;
     if (read && touched_own(s, one, true, reterr))
         return -1;
     if (((tally->gone || tally->parked) && derive_gone(s, one, account, reterr)) ||
         (tally->updates > 1 && derive_release_unique(s, one, reterr)) ||
-        (tally->updates && write_updates(s, one, reterr)) ||
-        (tally->inserts && (write_inserts(s, one, reterr) || say_who_came(s, one, reterr))))
+        (tally->updates && write_updates(s, one, reterr)) || (tally->inserts && write_inserts(s, one, reterr)) ||
+        ((tally->inserts || returns) && say_who_came(s, one, returns, reterr)))
         return -1;
     return read ? touched_own(s, one, false, reterr) : 0;
 }

@@ -132,8 +132,8 @@ static int query_parents(struct pgsink *s, const struct place *place, const char
     int rc;
 
     buf_init(&sql, (size_t)1 << 16);
-    buf_printf(&sql, "SELECT %s FROM %s WHERE %s = ANY ($1::%s[])", place->column, place->table, place->column,
-               place->type);
+    buf_printf(&sql, "SELECT p.%s FROM %s AS p WHERE p.%s = ANY ($1::%s[])%s", place->column, place->table,
+               place->column, place->type, place->stands);
     rc = session_query(s, "looking for parents", session_text(&sql), 1, &array, ret_result, reterr);
     buf_done(&sql);
     return rc;

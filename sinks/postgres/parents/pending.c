@@ -157,10 +157,10 @@ static int fill(struct pgsink *s, const struct reference *reference, const char 
                " AND parent_id = ANY ($3::text[]) AND rule = $4 AND column_name = $5 AND locator IS NOT NULL"
                " AND ($6::text IS NULL OR key = $6)"
                /* it may have left again since it came */
-               " AND EXISTS (SELECT FROM %s AS w WHERE w.%s = n.parent_id::%s) RETURNING locator, parent_id)"
+               " AND EXISTS (SELECT FROM %s AS p WHERE p.%s = n.parent_id::%s%s) RETURNING locator, parent_id)"
                " UPDATE %s AS t SET %s = p.parent_id::%s FROM p",
-               place->table, place->column, place->type, target->table, target->columns[reference->column],
-               target->types[reference->column]);
+               place->table, place->column, place->type, place->stands, target->table,
+               target->columns[reference->column], target->types[reference->column]);
     for (size_t l = 0; l < rule->locator_count; l++)
         buf_printf(&sql, "%s t.%s = p.locator[%zu]::%s", l ? " AND" : " WHERE", target->columns[rule->locator[l]],
                    l + 1, target->types[rule->locator[l]]);

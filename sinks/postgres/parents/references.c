@@ -43,7 +43,43 @@ int references_find(const struct references *references, const char *schema, con
     return NO_PLACE;
 }
 
-static int make_place(struct references *references, const struct relation *relation, const char *column)
+static void put_unstamped(struct buf *sql, const struct rule_set *set, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!set[i].stamp)
+            continue;
+        buf_puts(sql, " AND p.");
+        pg_put_ident(sql, set[i].column);
+        buf_puts(sql, " ->> ");
+        pg_put_literal(sql, set[i].text);
+        buf_puts(sql, " IS NULL");
+    }
+}
+
+/* Whoever writes the table may leave rows there that are gone. */
+static char *stands_of(const struct map *map, const struct relation *relation)
+{
+    struct buf sql;
+    char *text;
+
+    buf_init(&sql, (size_t)1 << 16);
+    for (size_t i = 0; i < map_rule_count(map); i++) {
+        const struct rule *rule = map_rule(map, i);
+        if (strcmp(rule->to_table, relation->name) == 0 && strcmp(rule->to_schema, relation->schema) == 0)
+            put_unstamped(&sql, rule->set, rule->set_count);
+    }
+    for (size_t i = 0; i < map_derivation_count(map); i++) {
+        const struct derivation *d = map_derivation(map, i);
+        if (d->owns_rows && strcmp(d->to_table, relation->name) == 0 && strcmp(d->to_schema, relation->schema) == 0)
+            put_unstamped(&sql, d->set, d->set_count);
+    }
+    text = mem_strdup(buf_text(&sql));
+    buf_done(&sql);
+    return text;
+}
+
+static int make_place(struct references *references, const struct map *map, const struct relation *relation,
+                      const char *column)
 {
     int found = references_find(references, relation->schema, relation->name, column);
     int at = relation_column(relation, column);
@@ -57,7 +93,8 @@ static int make_place(struct references *references, const struct relation *rela
                                                                  .label = label_of(relation->schema, relation->name),
                                                                  .table = quoted(relation->schema, relation->name),
                                                                  .column = quoted(NULL, column),
-                                                                 .type = relation->columns[at].base_type};
+                                                                 .type = relation->columns[at].base_type,
+                                                                 .stands = stands_of(map, relation)};
     return (int)references->place_count++;
 }
 
@@ -95,7 +132,7 @@ static int add_mapped(struct references *references, const struct map *map, cons
         relation = catalog_find(target, column->parent_derivation->to_schema, column->parent_derivation->to_table);
         key = column->parent_derivation->keys[0].column;
     }
-    int place = relation ? make_place(references, relation, key) : NO_PLACE;
+    int place = relation ? make_place(references, map, relation, key) : NO_PLACE;
     if (place != NO_PLACE)
         add(references, &(struct reference){.rule = (size_t)rule->index,
                                             .column = c,
@@ -132,7 +169,7 @@ static void add_foreign_keys(struct references *references, const struct map *ma
 
         if (column < 0 || !parent || !is_ours(map, fk->parent_schema, fk->parent_table))
             continue;
-        int place = make_place(references, parent, fk->parent_columns[0]);
+        int place = make_place(references, map, parent, fk->parent_columns[0]);
         if (place != NO_PLACE)
             add(references,
                 &(struct reference){
@@ -161,14 +198,14 @@ static int entity_place(struct references *references, const struct map *map, co
     for (size_t i = 0; i < map_rule_count(map); i++) {
         const struct rule *rule = map_rule(map, i);
         if (rule->entity && strcmp(rule->entity, entity) == 0 && map_rule_target(map, rule))
-            return make_place(references, map_rule_target(map, rule), key_of(rule));
+            return make_place(references, map, map_rule_target(map, rule), key_of(rule));
     }
     for (size_t i = 0; i < map_derivation_count(map); i++) {
         const struct derivation *d = map_derivation(map, i);
         const struct relation *relation = catalog_find(target, d->to_schema, d->to_table);
         for (size_t k = 0; relation && d->entity && strcmp(d->entity, entity) == 0 && k < d->key_count; k++)
             if (d->keys[k].entity && !d->keys[k].reference)
-                return make_place(references, relation, d->keys[k].column);
+                return make_place(references, map, relation, d->keys[k].column);
     }
     return NO_PLACE;
 }
@@ -221,7 +258,7 @@ static void add_derived_foreign_keys(struct references *references, const struct
 
         if (fk->count != 1 || !parent || !is_ours(map, fk->parent_schema, fk->parent_table) || !owns(d, column->name))
             continue;
-        int place = make_place(references, parent, fk->parent_columns[0]);
+        int place = make_place(references, map, parent, fk->parent_columns[0]);
         if (place != NO_PLACE)
             add_derived(references, &(struct derived_reference){.derivation = (size_t)d->index,
                                                                 .column = column->name,
@@ -258,6 +295,7 @@ void references_done(struct references *references)
         free(references->places[i].label);
         free(references->places[i].table);
         free(references->places[i].column);
+        free(references->places[i].stands);
     }
     free(references->places);
     free(references->items);

@@ -25,6 +25,8 @@ struct place {
     char *table, *column;                    /* quoted */
     const char *type;                        /* of the column, for casts */
     bool shared;                             /* several rules write its table */
+    /* SQL over the row `p`, " AND ..": it stands for its children, too. Not one that is stamped. "" where all do. */
+    char *stands;
     /* Upper bounds, as a rule's `standing`: 0 means that nobody waits for a row of this place for sure. */
     int64_t waiting; /* parked rows */
     int64_t pending; /* optional references */

@@ -517,8 +517,8 @@ static int find_standing(struct pgsink *s, size_t at, const char *waiting, struc
     int rc;
 
     buf_init(&sql, SQL_MAX);
-    buf_printf(&sql, "SELECT DISTINCT w.id FROM (%s) w (id) JOIN %s p ON p.%s = w.id::%s LIMIT %d", waiting,
-               place->table, place->column, place->type, SWEEP_MAX);
+    buf_printf(&sql, "SELECT DISTINCT w.id FROM (%s) w (id) JOIN %s p ON p.%s = w.id::%s%s LIMIT %d", waiting,
+               place->table, place->column, place->type, place->stands, SWEEP_MAX);
     rc = session_query(s, "looking for parents that came", session_text(&sql), 2, params, &result, reterr);
     buf_done(&sql);
     add_all(s->park, at, result);

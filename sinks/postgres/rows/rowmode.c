@@ -339,7 +339,7 @@ static int after_done(struct pgsink *s, const struct work *w, const struct row *
         return -1;
     settle(s, w, event_of(row->op));
     park_settle(s);
-    if (row->op == ROW_UPSERT && (!w->existed || w->old_locator))
+    if (row->op == ROW_UPSERT && (!w->existed || w->old_locator || w->reopened))
         park_row_arrived(s, row);
     if (!w->again)
         breaker_count(s->breaker, 1, 0);

@@ -487,7 +487,7 @@ static enum written write_in_place(struct pgsink *s, struct work *w, const struc
     return row_rollback(s, reterr) ? WRITE_FAILED : WRITE_NEEDS_ROW;
 }
 
-/* A row that returns: what `delete: {set: ..}` did to columns that the mapping does not own is undone. */
+/* A row that returns: stamps, and what `delete: {set: ..}` did to columns that the mapping does not own, are undone. */
 static enum written undo_set(struct pgsink *s, struct work *w, const struct value *locator, struct err *reterr)
 {
     const char **params = arena_zalloc(&s->rowmode->arena, w->rule->locator_count, sizeof(*params));
@@ -499,11 +499,20 @@ static enum written undo_set(struct pgsink *s, struct work *w, const struct valu
     buf_init(&sql, (size_t)1 << 20);
     buf_printf(&sql, "UPDATE %s SET ", w->target->table);
     for (size_t i = 0; i < w->rule->set_count; i++) {
-        if (map_column_index(w->rule, w->rule->set[i].column) >= 0)
+        const struct rule_set *set = &w->rule->set[i];
+        if (!set->stamp && map_column_index(w->rule, set->column) >= 0)
             continue;
         buf_puts(&sql, count++ ? ", " : "");
-        pg_put_ident(&sql, w->rule->set[i].column);
-        buf_puts(&sql, " = DEFAULT");
+        pg_put_ident(&sql, set->column);
+        buf_puts(&sql, " = ");
+        if (set->stamp) {
+            pg_put_ident(&sql, set->column);
+            buf_puts(&sql, " - ");
+            pg_put_literal(&sql, set->text);
+            buf_puts(&sql, "::text");
+        } else {
+            buf_puts(&sql, "DEFAULT");
+        }
     }
     for (size_t i = 0; i < w->rule->locator_count; i++) {
         params[i] = value_text(&locator[i], &s->rowmode->arena);
@@ -590,7 +599,7 @@ enum written write_removal(struct pgsink *s, struct work *w, const struct value 
     const struct park_mark mark = park_mark(s);
     enum written written = WRITE_DONE;
 
-    if (w->rule->on_delete == DELETE_ROW)
+    if (target_ends(w->rule))
         written = write_leaving(s, w, locator, reterr);
     if (written == WRITE_DONE)
         written = write_execute(s, w, ops[w->rule->on_delete], &row, locator, &affected, reterr);
@@ -600,9 +609,9 @@ enum written write_removal(struct pgsink *s, struct work *w, const struct value 
     }
     w->existed = affected > 0;
     w->stays = w->existed && w->rule->on_delete != DELETE_ROW;
-    if (w->existed && !w->stays) {
-        w->removed += (int)affected;
+    if (w->existed && target_ends(w->rule))
         forget_parent(s, w, locator);
-    }
+    if (w->existed && !w->stays)
+        w->removed += (int)affected;
     return WRITE_DONE;
 }
