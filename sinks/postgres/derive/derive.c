@@ -320,11 +320,19 @@ void derive_stands(struct pgsink *s)
     }
 }
 
+/* What the transaction itself made is gone, or may be. */
 static void forget_made(struct derive_one *one)
 {
-    one->made = false;
+    one->made = one->stands;
     for (size_t i = 0; i < one->input_count; i++)
-        one->inputs[i].made = false;
+        one->inputs[i].made = one->inputs[i].kept;
+}
+
+static void keep_made(struct derive_one *one)
+{
+    one->stands = one->made && *one->id;
+    for (size_t i = 0; i < one->input_count; i++)
+        one->inputs[i].kept = one->inputs[i].made;
 }
 
 void derive_forget_tables(struct pgsink *s)
@@ -338,7 +346,8 @@ static void forget(struct derive_one *one)
     forget_made(one);
     one->keys = 0;
     one->refused = false;
-    *one->id = '\0';
+    if (!one->stands)
+        *one->id = '\0';
 }
 
 void derive_written(struct pgsink *s)
@@ -370,8 +379,10 @@ void derive_ended(struct pgsink *s, bool committed)
         one->keys = 0;
         one->refused = false;
         one->step = (struct account){0};
-        if (committed)
+        if (committed) {
+            keep_made(one);
             continue;
+        }
         one->delta = (struct account){0};
         forget(one);
     }

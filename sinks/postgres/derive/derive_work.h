@@ -27,6 +27,7 @@ struct derive_input {
     char *table; /* quoted */
     bool filtered;
     bool made;      /* the temporary table of old images is there */
+    bool kept;      /* it was there when the open transaction began */
     int64_t images; /* in it; an upper bound */
 };
 
@@ -48,6 +49,7 @@ struct derive_one {
     bool described; /* columns are known */
     bool made;      /* its temporary tables are there */
     bool rests;     /* its inputs are not whole yet: it runs over all keys when they are, and not before */
+    bool stands;    /* number and tables were there when the open transaction began: no rollback takes them */
     int64_t keys;   /* that wait to be run; an upper bound */
     int64_t kept;   /* rows, dead ones included, in its temporary tables since they were last truncated */
     bool refused;   /* rows that are to go were refused: pgrekey_g<n> holds them */
