@@ -62,6 +62,7 @@ struct sink_fast_load {
 /* Figures since the sink was opened. */
 struct sink_figures {
     uint64_t rows, transactions, batches, row_mode_batches, quarantined, completed_from_source;
+    uint64_t quick_batches, quick_derived; /* by the quick path; of them, those with derivations to run */
 };
 
 #endif

@@ -3,6 +3,7 @@
 #include "sinks/postgres/apply/chunk.h"
 #include "sinks/postgres/apply/fastpath.h"
 #include "sinks/postgres/derive/derive.h"
+#include "sinks/postgres/derive/derive_quick.h"
 #include "sinks/postgres/parents/parents.h"
 #include "sinks/postgres/parents/park.h"
 #include "sinks/postgres/quarantine/breaker.h"
@@ -22,6 +23,7 @@ struct quick {
     struct pipe pipe;
     struct expectation expected[QUICK_ROWS * 2];
     size_t expected_count;
+    struct derive_quick derived;
 };
 
 static bool is_quick(const struct pgsink *s, const struct batch *batch)
@@ -35,6 +37,17 @@ static bool is_quick(const struct pgsink *s, const struct batch *batch)
     return true;
 }
 
+/* By rows of derivations: they let go of a row that goes. */
+static bool is_referred_to(const struct pgsink *s, size_t r)
+{
+    const struct target *target = &s->rules[r].target;
+    bool referred = derive_holds(s, r);
+
+    for (size_t i = 0; i < target->here_count; i++)
+        referred |= references_derived(&s->references, target->here[i].place);
+    return referred;
+}
+
 /* Nothing aside, nothing noted, no delete that leaves its row or whose count tells what it counted as. */
 static bool is_plain(const struct pgsink *s, const struct chunk_plan *plan)
 {
@@ -45,11 +58,9 @@ static bool is_plain(const struct pgsink *s, const struct chunk_plan *plan)
     for (size_t r = 0; r < s->rule_count; r++) {
         const struct rule *rule = s->rules[r].target.rule;
         rules += s->net->rules[r].entry_count != 0;
-        if (plan->late && plan->late[r])
+        if (s->net->rules[r].aside_count)
             return false;
-        if (s->net->rules[r].aside_count || (s->net->rules[r].entry_count && derive_reads(s, rule)))
-            return false;
-        if (!s->rules[r].target.may_exclude && rule->on_delete == DELETE_ROW && !derive_holds(s, r))
+        if (!s->rules[r].target.may_exclude && rule->on_delete == DELETE_ROW && !is_referred_to(s, r))
             continue;
         for (uint32_t e = s->net->rules[r].first; e != NET_NONE; e = s->net->entries[e].next)
             if (net_deletes(&s->net->entries[e]))
@@ -71,29 +82,6 @@ static bool send_row(struct quick *q, size_t r, const struct net_entry *entry, e
     q->expected[q->expected_count++] =
         (struct expectation){.index = pipe_execute(&q->pipe, statement, count, params), .rows = rows};
     return true;
-}
-
-/* All rows: deletes children first, then what is written, parents first. False where one needs the long way. */
-static bool send_rows(struct quick *q)
-{
-    const int *order = map_rule_order(q->s->options.map);
-    const struct netchange *net = q->s->net;
-    bool sent = true;
-
-    for (size_t i = q->s->rule_count; i-- > 0;)
-        for (uint32_t e = net->rules[order[i]].first; e != NET_NONE; e = net->entries[e].next)
-            if (net_deletes(&net->entries[e]))
-                sent &= send_row(q, (size_t)order[i], &net->entries[e], TARGET_DELETE, -1);
-    for (size_t i = 0; i < q->s->rule_count; i++) {
-        size_t r = (size_t)order[i];
-        for (uint32_t e = net->rules[r].first; e != NET_NONE; e = net->entries[e].next)
-            if (net_updates(&net->entries[e]))
-                sent &= send_row(q, r, &net->entries[e], TARGET_UPDATE, 1);
-        for (uint32_t e = net->rules[r].first; e != NET_NONE; e = net->entries[e].next)
-            if (net_inserts(&net->entries[e]))
-                sent &= send_row(q, r, &net->entries[e], TARGET_INSERT, -1);
-    }
-    return sent;
 }
 
 static bool met_all(const struct quick *q)
@@ -143,13 +131,16 @@ static void remember(struct pgsink *s)
     }
 }
 
-/* The transaction's end behind its rows: constraints, account, position, COMMIT. */
-static void send_end(struct quick *q, const struct batch *batch, struct record_sent *ret_sent)
+/* The transaction's end behind its rows: constraints, account, position, COMMIT. False: too many accounts for it. */
+static bool send_end(struct quick *q, const struct batch *batch, struct record_sent *ret_sent)
 {
+    count(q->s);
+    if (counters_moved(q->s) > COUNTERS_RULES)
+        return false;
     if (q->s->deferrable)
         (void)pipe_run(&q->pipe, "SET CONSTRAINTS ALL IMMEDIATE");
-    count(q->s);
     record_send(q->s, &q->pipe, batch, ret_sent);
+    return true;
 }
 
 /* A row's fault is for the long way to find; anything else is the caller's. */
@@ -164,25 +155,115 @@ static int give_up(struct pgsink *s, struct err *failure, struct err *reterr)
     return 0;
 }
 
+/* The same in the midst of a pipe. */
+static int abandon(struct quick *q, struct err *failure, struct err *reterr)
+{
+    bool read = PQpipelineStatus(q->s->conn) == PQ_PIPELINE_OFF || pipe_end(&q->pipe) == 0;
+
+    (void)read; /* or it has failed, and the failure says how */
+    return give_up(q->s, failure, reterr);
+}
+
+/* Reads what has been sent, and opens the pipe again. False where a failure or something that is not plain ends it. */
+static bool turn(struct quick *q, struct err *failure)
+{
+    if (pipe_end(&q->pipe) || !met_all(q) || !derive_quick_took(&q->derived))
+        return false;
+    q->expected_count = 0;
+    return pipe_begin(&q->pipe, q->s, failure) == 0;
+}
+
+/* What a rule's turn sends at most: rows, preparing included, and images. */
+static bool has_room(const struct quick *q, size_t r)
+{
+    size_t most = 2 * ((size_t)q->s->net->rules[r].entry_count + derive_count(q->s)) + 8;
+    return q->pipe.count + most < PIPE_MAX;
+}
+
+static bool send_deletes(struct quick *q)
+{
+    const int *order = map_rule_order(q->s->options.map);
+    const struct netchange *net = q->s->net;
+    bool sent = true;
+
+    for (size_t i = q->s->rule_count; i-- > 0;)
+        for (uint32_t e = net->rules[order[i]].first; e != NET_NONE; e = net->entries[e].next)
+            if (net_deletes(&net->entries[e]))
+                sent &= send_row(q, (size_t)order[i], &net->entries[e], TARGET_DELETE, -1);
+    return sent;
+}
+
+static bool send_rule(struct quick *q, size_t r)
+{
+    const struct netchange *net = q->s->net;
+    bool sent = true;
+
+    for (uint32_t e = net->rules[r].first; e != NET_NONE; e = net->entries[e].next)
+        if (net_updates(&net->entries[e]))
+            sent &= send_row(q, r, &net->entries[e], TARGET_UPDATE, 1);
+    for (uint32_t e = net->rules[r].first; e != NET_NONE; e = net->entries[e].next)
+        if (net_inserts(&net->entries[e]))
+            sent &= send_row(q, r, &net->entries[e], TARGET_INSERT, -1);
+    return sent;
+}
+
+static bool take_rule(struct quick *q, size_t r, struct err *failure)
+{
+    if (q->s->net->rules[r].entry_count == 0)
+        return true;
+    if (!has_room(q, r) && !turn(q, failure))
+        return false;
+    derive_quick_leave_planner(&q->derived);
+    if (!send_rule(q, r))
+        return false;
+    derive_quick_after(&q->derived, r);
+    return true;
+}
+
+static bool take_derivation(struct quick *q, size_t index, struct err *failure)
+{
+    if (q->pipe.count + 2 * (derive_count(q->s) + 4) >= PIPE_MAX && !turn(q, failure))
+        return false;
+    while (!derive_quick_step(&q->derived, index))
+        if (!turn(q, failure))
+            return false;
+    return true;
+}
+
+/* Deletes, children first; then rules and derivations in their order. False where one needs the long way, or failed. */
+static bool send_all(struct quick *q, struct err *failure)
+{
+    size_t count;
+    const struct map_step *steps = map_steps(q->s->options.map, &count);
+
+    derive_quick_before(&q->derived);
+    derive_quick_leave_planner(&q->derived);
+    if (!send_deletes(q))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!(steps[i].kind == STEP_RULE ? take_rule(q, (size_t)steps[i].index, failure)
+                                         : take_derivation(q, (size_t)steps[i].index, failure)))
+            return false;
+    derive_quick_leave_planner(&q->derived);
+    return true;
+}
+
 static int write_batch(struct quick *q, const struct batch *batch, bool *ret_done, struct err *reterr)
 {
     struct pgsink *s = q->s;
     struct err failure = {0};
     struct record_sent end;
-    bool sent;
 
     if (pipe_begin(&q->pipe, s, &failure))
         return give_up(s, &failure, reterr);
     (void)pipe_run(&q->pipe, "BEGIN");
-    sent = send_rows(q);
-    if (!sent || has_updates(q)) {
-        if (pipe_end(&q->pipe) || !sent || !met_all(q))
-            return give_up(s, &failure, reterr);
-        q->expected_count = 0;
-        if (pipe_begin(&q->pipe, s, &failure))
-            return give_up(s, &failure, reterr);
-    }
-    send_end(q, batch, &end);
+    if (!send_all(q, &failure))
+        return abandon(q, &failure, reterr);
+    if ((q->derived.due_any || has_updates(q)) && !turn(q, &failure))
+        return give_up(s, &failure, reterr);
+    derive_quick_count(&q->derived);
+    if (!send_end(q, batch, &end))
+        return abandon(q, &failure, reterr);
     if (pipe_end(&q->pipe)) {
         (void)record_explain(s, &q->pipe, &end, &failure);
         return give_up(s, &failure, reterr);
@@ -190,6 +271,15 @@ static int write_batch(struct quick *q, const struct batch *batch, bool *ret_don
     s->lsn = batch->end_lsn;
     remember(s);
     *ret_done = true;
+    return 0;
+}
+
+/* Parents that derivations write: none of them goes by this path, so that they may be asked for at once. */
+static int ask_late(struct pgsink *s, struct chunk_plan *plan, struct err *reterr)
+{
+    for (size_t r = 0; plan->late && r < s->rule_count; r++)
+        if (plan->late[r] && chunk_plan_late(s, plan, r, reterr))
+            return -1;
     return 0;
 }
 
@@ -204,9 +294,9 @@ int quickpath_apply(struct pgsink *s, const struct batch *batch, bool *ret_done,
     if (!is_quick(s, batch))
         return 0;
     arena_reset(&s->scratch, (size_t)1 << 20);
-    if (chunk_plan(s, batch->rows, batch->row_count, &plan, &failure))
+    if (chunk_plan(s, batch->rows, batch->row_count, &plan, &failure) || ask_late(s, &plan, &failure))
         return give_up(s, &failure, reterr);
-    if (!is_plain(s, &plan))
+    if (!is_plain(s, &plan) || !derive_quick_begin(&q.derived, s, &q.pipe))
         return 0;
     if (rowmode_releases(s, batch->rows, batch->row_count, &busy, &failure))
         return give_up(s, &failure, reterr);
@@ -221,6 +311,9 @@ int quickpath_apply(struct pgsink *s, const struct batch *batch, bool *ret_done,
     if (*ret_done) {
         session_ended(s, true);
         breaker_count(s->breaker, batch->row_count, 0);
+        derive_quick_committed(&q.derived);
+        s->figures.quick_batches++;
+        s->figures.quick_derived += q.derived.due_any;
     }
     return 0;
 }

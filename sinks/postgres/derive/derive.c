@@ -225,6 +225,7 @@ void derive_close(struct pgsink *s)
         struct derive_one *one = &s->derive->all[i];
         for (size_t j = 0; one->inputs && j < one->input_count; j++)
             free(one->inputs[j].table);
+        derive_quick_free(one);
         free(one->inputs);
         free(one->parts);
         free(one->columns);
@@ -233,6 +234,8 @@ void derive_close(struct pgsink *s)
     free(s->derive->all);
     free(s->derive->read);
     free(s->derive->late);
+    for (size_t i = 0; i < 2; i++)
+        free(s->derive->planners[i].sql);
     derive_statements_free(s->derive->statements);
     free(s->derive);
     s->derive = NULL;

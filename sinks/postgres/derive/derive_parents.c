@@ -4,6 +4,7 @@
  * pgrekey.pending_reference. Who owns the parent, a rule or a derivation, makes no difference.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cdc/pg/pg.h"
@@ -21,7 +22,8 @@ static const struct place *find_parent(const struct pgsink *s, const struct deri
 }
 
 /* "r.cat IS NULL AND r.c2 IS NOT NULL AND NOT EXISTS (SELECT FROM … AS p WHERE p.id = r.c2)" */
-static void put_missing(struct buf *sql, const struct derive_one *one, const struct place *parent, const char *value)
+static void put_missing_in(struct buf *sql, const struct derive_one *one, const struct place *parent, const char *value,
+                           const char *result)
 {
     const struct derivation *d = one->derivation;
 
@@ -29,8 +31,15 @@ static void put_missing(struct buf *sql, const struct derive_one *one, const str
                value, parent->table, parent->column, value, parent->stands);
     if (d->owns_rows && d->key_count == 1 && strcmp(parent->name, d->to_table) == 0 &&
         strcmp(parent->schema, d->to_schema) == 0) /* its own kind: it may come with it */
-        buf_printf(sql, " AND NOT EXISTS (SELECT FROM pgrekey_r%d AS o WHERE o.t0 = r.%s AND o.cat IS NULL)", d->index,
-                   value);
+        buf_printf(sql, " AND NOT EXISTS (SELECT FROM %s AS o WHERE o.t0 = r.%s AND o.cat IS NULL)", result, value);
+}
+
+static void put_missing(struct buf *sql, const struct derive_one *one, const struct place *parent, const char *value)
+{
+    char result[32];
+
+    snprintf(result, sizeof(result), "pgrekey_r%d", one->derivation->index);
+    put_missing_in(sql, one, parent, value, result);
 }
 
 /* *ret_missing grows by the keys that wait. */
@@ -134,4 +143,48 @@ int derive_parents(struct pgsink *s, struct derive_one *one, const struct derive
             return -1;
     }
     return 0;
+}
+
+/* --- for who only asks --- */
+
+static bool put_orphan(const struct pgsink *s, struct buf *sql, const struct derive_one *one, const char *column,
+                       const char *value, const char *result, bool first)
+{
+    const struct place *parent = find_parent(s, one, column);
+
+    if (!parent)
+        return false;
+    buf_puts(sql, first ? "(" : " OR (");
+    put_missing_in(sql, one, parent, value, result);
+    buf_putc(sql, ')');
+    return true;
+}
+
+bool derive_put_orphans(const struct pgsink *s, struct buf *sql, const struct derive_one *one, const char *result)
+{
+    const struct derivation *d = one->derivation;
+    bool any = false;
+    char value[24];
+
+    for (size_t i = 0; i < d->key_count; i++) {
+        snprintf(value, sizeof(value), "t%zu", i);
+        if (d->keys[i].entity && d->keys[i].reference)
+            any |= put_orphan(s, sql, one, d->keys[i].column, value, result, !any);
+    }
+    for (size_t i = 0; i < one->column_count; i++) {
+        snprintf(value, sizeof(value), "c%zu", i);
+        if (one->columns[i].parent_entity)
+            any |= put_orphan(s, sql, one, one->columns[i].name, value, result, !any);
+    }
+    return any;
+}
+
+bool derive_has_pending(const struct pgsink *s, const struct derive_one *one)
+{
+    for (size_t i = 0; i < one->column_count; i++) {
+        const struct place *parent = one->columns[i].parent_entity ? find_parent(s, one, one->columns[i].name) : NULL;
+        if (parent && parent->pending > 0)
+            return true;
+    }
+    return false;
 }

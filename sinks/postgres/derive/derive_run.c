@@ -8,6 +8,7 @@
  * Rows that are gone go first, so that their unique values are free.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ static int truncate_tables(struct pgsink *s, struct derive_one *one, struct err 
         return 0;
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql, "TRUNCATE pgrekey_w%d, pgrekey_r%d", index, index);
-    derive_put_small(&sql, one);
+    derive_put_small(&sql, one, "wr");
     failed = derive_run_sql(s, one, &sql, reterr);
     buf_done(&sql);
     return failed;
@@ -65,6 +66,7 @@ static int take_keys(struct pgsink *s, struct derive_one *one, int64_t *ret_coun
     failed = derive_sql(s, one, &sql, 0, NULL, ret_count, reterr);
     if (!failed && truncate) {
         buf_printf(&sql, "TRUNCATE pgrekey_k%d", index);
+        derive_put_small(&sql, one, "k");
         failed = derive_run_sql(s, one, &sql, reterr);
     }
     buf_done(&sql);
@@ -76,14 +78,14 @@ static int take_keys(struct pgsink *s, struct derive_one *one, int64_t *ret_coun
 /* --- the query --- */
 
 /* An explicit cast, to the type without its length: what is too long is refused where it is stored. */
-static void put_value(struct buf *sql, const struct derive_one *one, size_t i)
+void derive_put_value(struct buf *sql, const struct derive_one *one, size_t i)
 {
     buf_puts(sql, "q.");
     derive_put_column(sql, one->columns[i].name);
     buf_printf(sql, "::%s", target_cast_type(derive_column(one, i)));
 }
 
-static void put_reject(struct buf *sql, const struct derivation *d)
+void derive_put_reject(struct buf *sql, const struct derivation *d)
 {
     if (!d->reject_when)
         buf_puts(sql, "NULL::text");
@@ -112,7 +114,7 @@ static int query(struct pgsink *s, struct derive_one *one, const struct derive_r
     }
     for (size_t i = 0; i < one->column_count; i++) {
         buf_puts(&sql, ", ");
-        put_value(&sql, one, i);
+        derive_put_value(&sql, one, i);
     }
     buf_puts(&sql, ", q.pgrekey_cat FROM (WITH keys AS NOT MATERIALIZED (SELECT ");
     for (size_t i = 0; i < one->part_count; i++) {
@@ -122,7 +124,7 @@ static int query(struct pgsink *s, struct derive_one *one, const struct derive_r
     buf_printf(&sql, " FROM pgrekey_w%d AS w WHERE ", d->index);
     derive_put_range(&sql, range, "w");
     buf_puts(&sql, ") SELECT q.*, ");
-    put_reject(&sql, d);
+    derive_put_reject(&sql, d);
     buf_printf(&sql, " AS pgrekey_cat FROM (%s\n) AS q) AS q JOIN pgrekey_w%d AS w ON ", d->query, d->index);
     derive_put_range(&sql, range, "w");
     for (size_t i = 0; i < one->part_count; i++) {
@@ -181,7 +183,7 @@ static void put_merged(struct buf *sql, const struct derive_one *one, size_t i)
     buf_done(&name);
 }
 
-static void put_differs(struct buf *sql, const struct derive_one *one)
+void derive_put_differs(struct buf *sql, const struct derive_one *one)
 {
     size_t count = 0;
 
@@ -227,7 +229,7 @@ static void put_decided(struct buf *sql, const struct derive_one *one)
     buf_printf(sql, "d AS (UPDATE pgrekey_r%d AS x SET act = s.act FROM (SELECT r.ctid AS at, CASE WHEN t.", d->index);
     derive_put_column(sql, d->keys[0].column);
     buf_printf(sql, " IS NULL THEN %s WHEN ", d->owns_rows ? "'i'" : "NULL");
-    put_differs(sql, one);
+    derive_put_differs(sql, one);
     buf_printf(sql, " THEN 'u' ELSE '=' END::\"char\" AS act FROM pgrekey_r%d AS r LEFT JOIN %s AS t ON ", d->index,
                one->table);
     derive_put_match(sql, one, "t", "r");
@@ -314,26 +316,32 @@ static void put_stamps_off(struct buf *sql, const struct derive_one *one, size_t
     }
 }
 
+void derive_put_changes(struct buf *sql, const struct derive_one *one)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < one->column_count; i++) {
+        if (one->columns[i].once)
+            continue;
+        buf_puts(sql, count++ ? ", " : "");
+        derive_put_column(sql, one->columns[i].name);
+        buf_puts(sql, " = ");
+        if (one->columns[i].merge)
+            put_merged(sql, one, i);
+        else
+            buf_printf(sql, "r.c%zu", i);
+    }
+    put_stamps_off(sql, one, count);
+}
+
 static int write_updates(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
     struct buf sql;
-    size_t count = 0;
     int failed;
 
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql, "UPDATE %s AS t SET ", one->table);
-    for (size_t i = 0; i < one->column_count; i++) {
-        if (one->columns[i].once)
-            continue;
-        buf_puts(&sql, count++ ? ", " : "");
-        derive_put_column(&sql, one->columns[i].name);
-        buf_puts(&sql, " = ");
-        if (one->columns[i].merge)
-            put_merged(&sql, one, i);
-        else
-            buf_printf(&sql, "r.c%zu", i);
-    }
-    put_stamps_off(&sql, one, count);
+    derive_put_changes(&sql, one);
     buf_printf(&sql, " FROM pgrekey_r%d AS r WHERE r.act = 'u' AND ", one->derivation->index);
     derive_put_match(&sql, one, "t", "r");
     failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
@@ -341,30 +349,38 @@ static int write_updates(struct pgsink *s, struct derive_one *one, struct err *r
     return failed;
 }
 
-static int write_inserts(struct pgsink *s, struct derive_one *one, struct err *reterr)
+void derive_put_insert(struct buf *sql, const struct derive_one *one, const char *from)
 {
     const struct derivation *d = one->derivation;
     bool overriding = false;
+
+    buf_printf(sql, "INSERT INTO %s (", one->table);
+    for (size_t i = 0; i < d->key_count; i++) {
+        buf_puts(sql, i ? ", " : "");
+        derive_put_column(sql, d->keys[i].column);
+    }
+    for (size_t i = 0; i < one->column_count; i++) {
+        buf_puts(sql, ", ");
+        derive_put_column(sql, one->columns[i].name);
+        overriding |= derive_column(one, i)->identity_always;
+    }
+    buf_printf(sql, ")%s SELECT ", overriding ? " OVERRIDING SYSTEM VALUE" : "");
+    for (size_t i = 0; i < d->key_count; i++)
+        buf_printf(sql, "%sr.t%zu", i ? ", " : "", i);
+    for (size_t i = 0; i < one->column_count; i++)
+        buf_printf(sql, ", r.c%zu", i);
+    buf_printf(sql, " FROM %s AS r WHERE r.act = 'i'", from);
+}
+
+static int write_inserts(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    char from[32];
     struct buf sql;
     int failed;
 
     buf_init(&sql, DERIVE_SQL_MAX);
-    buf_printf(&sql, "INSERT INTO %s (", one->table);
-    for (size_t i = 0; i < d->key_count; i++) {
-        buf_puts(&sql, i ? ", " : "");
-        derive_put_column(&sql, d->keys[i].column);
-    }
-    for (size_t i = 0; i < one->column_count; i++) {
-        buf_puts(&sql, ", ");
-        derive_put_column(&sql, one->columns[i].name);
-        overriding |= derive_column(one, i)->identity_always;
-    }
-    buf_printf(&sql, ")%s SELECT ", overriding ? " OVERRIDING SYSTEM VALUE" : "");
-    for (size_t i = 0; i < d->key_count; i++)
-        buf_printf(&sql, "%sr.t%zu", i ? ", " : "", i);
-    for (size_t i = 0; i < one->column_count; i++)
-        buf_printf(&sql, ", r.c%zu", i);
-    buf_printf(&sql, " FROM pgrekey_r%d AS r WHERE r.act = 'i'", d->index);
+    snprintf(from, sizeof(from), "pgrekey_r%d", one->derivation->index);
+    derive_put_insert(&sql, one, from);
     if (s->derive->many) /* in the order of the key's index */
         buf_puts(&sql, " ORDER BY r.t0");
     failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);

@@ -184,11 +184,12 @@ static void put_result_table(struct buf *sql, const struct derive_one *one)
     buf_printf(sql, "CREATE TEMP TABLE IF NOT EXISTS pgrekey_g%d (LIKE pgrekey_r%d)", d->index, d->index);
 }
 
-void derive_put_small(struct buf *sql, const struct derive_one *one)
+void derive_put_small(struct buf *sql, const struct derive_one *one, const char *tables)
 {
-    for (const char *t = "wr"; *t; t++)
-        buf_printf(sql, "; INSERT INTO pgrekey_%c%d DEFAULT VALUES; ANALYZE pgrekey_%c%d; DELETE FROM pgrekey_%c%d", *t,
-                   one->derivation->index, *t, one->derivation->index, *t, one->derivation->index);
+    for (const char *t = tables; *t; t++) /* keys may be there already, and none of them is NULL */
+        buf_printf(sql, "; INSERT INTO pgrekey_%c%d DEFAULT VALUES; ANALYZE pgrekey_%c%d; DELETE FROM pgrekey_%c%d%s",
+                   *t, one->derivation->index, *t, one->derivation->index, *t, one->derivation->index,
+                   *t == 'k' ? " WHERE k0 IS NULL" : "");
 }
 
 /* --- what the query gives --- */
@@ -265,7 +266,7 @@ int derive_make(struct pgsink *s, struct derive_one *one, struct err *reterr)
     failed = derive_run_sql(s, one, &sql, reterr) || describe(s, one, reterr);
     if (!failed) {
         put_result_table(&sql, one);
-        derive_put_small(&sql, one);
+        derive_put_small(&sql, one, "kwr");
         failed = derive_run_sql(s, one, &sql, reterr);
     }
     buf_done(&sql);

@@ -54,8 +54,9 @@ struct derive_one {
     int64_t kept;   /* rows, dead ones included, in its temporary tables since they were last truncated */
     bool refused;   /* rows that are to go were refused: pgrekey_g<n> holds them */
     int64_t standing;
-    struct account step;  /* counted, may still be rolled back to a savepoint */
-    struct account delta; /* of the open target transaction */
+    struct quick_statement *quick; /* derive_quick.c's own */
+    struct account step;           /* counted, may still be rolled back to a savepoint */
+    struct account delta;          /* of the open target transaction */
 };
 
 struct derive {
@@ -68,6 +69,8 @@ struct derive {
     bool wrote;
     bool again; /* entries are tried again: their count of tries stays */
     struct derive_statements *statements;
+    struct target_statement planners[2]; /* derive_quick.c's: off, on */
+    unsigned quick_count;
     int planner;   /* PLANNER_… */
     bool many;     /* keys are at hand that deserve the planner's whole art, and no prepared statement */
     bool in_chunk; /* s->net is the chunk's at hand */
@@ -81,6 +84,7 @@ struct derive_range {
 };
 
 struct derive_statements;
+struct quick_statement;
 
 /* --- derive_statement.c --- */
 struct derive_statements *derive_statements_new(void);
@@ -115,9 +119,9 @@ void derive_put_result_text(struct buf *sql, const struct derive_one *one, const
 /* SELECT k0, k1 … FROM (<keys SQL of the input>) over `touched`, no NULLs. `touched`: a SELECT. */
 void derive_put_keys(struct buf *sql, const struct derive_one *one, const struct derive_input *input,
                      const char *touched);
-/* "; ..": the planner shall take working keys and result for small, and not for the ten pages of what it knows nothing
- * of. */
-void derive_put_small(struct buf *sql, const struct derive_one *one);
+/* "; ..": the planner shall take these tables ("kwr": keys; working keys and result, which are emptied) for small, and
+ * not for the ten pages of what it knows nothing of. */
+void derive_put_small(struct buf *sql, const struct derive_one *one, const char *tables);
 /* Makes the derivation's temporary tables where they are not there. */
 int derive_make(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
 /* Types that know no equality are compared as text. */
@@ -137,7 +141,41 @@ int touched_all(struct pgsink *s, struct derive_one *one, struct err *reterr) MU
 int touched_where(struct pgsink *s, const char *schema, const char *table, const struct derive_one *but,
                   const char *condition, int param_count, const char *const *params, struct err *reterr) MUST_CHECK;
 
+/* Is the input that table? */
+bool touched_is_on(const struct derive_input *input, const char *schema, const char *table);
+
+/* Their texts. "INSERT INTO pgrekey_k3 SELECT …" over the touched rows, a SELECT. */
+void touched_put_keys(struct buf *sql, const struct derive_one *one, const struct derive_input *input,
+                      const char *touched);
+/* Rows of one image that the other lacks, or has with other values in some column that matters; `alias` and `other` are
+ * 'o' for the old and 'n' for the new image. */
+void touched_put_differing(struct buf *sql, const struct derive_input *input, const char *from, const char *but,
+                           char alias, char other);
+/* The temporary table of the input's old images. */
+const char *touched_images(const struct derive_one *one, const struct derive_input *input, char *name, size_t size);
+
+/* Locators of one rule's rows as parameters, an array for each of their columns; the condition over `t` that they make.
+ */
+struct locators {
+    const struct rule *rule;
+    struct buf *arrays;
+    const char **params;
+    size_t count;
+};
+void touched_locators_begin(struct pgsink *s, const struct rule *rule, struct locators *ret_locators);
+void touched_locators_add(struct locators *locators, const struct value *locator);
+void touched_locators_end(struct locators *locators); /* params are good until they are done with */
+void touched_locators_done(struct locators *locators);
+void touched_put_place(struct pgsink *s, const struct rule *rule, struct buf *sql);
+
 /* --- derive_run.c --- */
+/* "CASE WHEN (…) THEN …": the result's category, of rows q. A value of the result q; whether the owned columns of `t`
+ * differ from `r`; what the columns of `t` become, "a = r.c0, …"; "INSERT INTO … SELECT … FROM <from> AS r". */
+void derive_put_reject(struct buf *sql, const struct derivation *d);
+void derive_put_value(struct buf *sql, const struct derive_one *one, size_t i);
+void derive_put_differs(struct buf *sql, const struct derive_one *one);
+void derive_put_changes(struct buf *sql, const struct derive_one *one);
+void derive_put_insert(struct buf *sql, const struct derive_one *one, const char *from);
 /* What is to be done for the keys of a range. */
 struct derive_tally {
     int64_t updates, inserts, gone, parked, good, rejected, orphans;
@@ -154,6 +192,11 @@ int derive_merge(struct pgsink *s, struct derive_one *one, const struct derive_r
 int derive_ask_id(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
 
 /* --- derive_parents.c --- */
+/* Its rows `r` that lack a parent, as conditions one after the other ("… OR …"); false where it has no references.
+ * `result`: the table of all its rows, for those that refer to their own kind. */
+bool derive_put_orphans(const struct pgsink *s, struct buf *sql, const struct derive_one *one, const char *result);
+/* Does some reference of it wait, or may have waited, for its parent? */
+bool derive_has_pending(const struct pgsink *s, const struct derive_one *one);
 /* *ret_missing: how many keys lack a required parent. */
 int derive_parents(struct pgsink *s, struct derive_one *one, const struct derive_range *range, int64_t *ret_missing,
                    struct err *reterr) MUST_CHECK;
@@ -179,6 +222,9 @@ int derive_settle_failed(struct pgsink *s, struct derive_one *one, int64_t n, co
                          struct err *reterr) MUST_CHECK;
 int derive_settle_held(struct pgsink *s, struct derive_one *one, const char *key, const struct err *why,
                        struct err *reterr) MUST_CHECK;
+
+/* --- derive_quick.c --- */
+void derive_quick_free(struct derive_one *one);
 
 /* --- rehearsal.c --- */
 /* In a rehearsal: keeps what pgrekey_r says now. */

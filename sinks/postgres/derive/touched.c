@@ -14,7 +14,14 @@
 
 /* --- one input --- */
 
-/* "INSERT INTO pgrekey_k3 SELECT …" over the touched rows. */
+void touched_put_keys(struct buf *sql, const struct derive_one *one, const struct derive_input *input,
+                      const char *touched)
+{
+    buf_printf(sql, "INSERT INTO pgrekey_k%d SELECT DISTINCT * FROM (", one->derivation->index);
+    derive_put_keys(sql, one, input, touched);
+    buf_puts(sql, ") AS a");
+}
+
 static int add_keys(struct pgsink *s, struct derive_one *one, const struct derive_input *input, const char *touched,
                     int param_count, const char *const *params, struct err *reterr)
 {
@@ -25,9 +32,7 @@ static int add_keys(struct pgsink *s, struct derive_one *one, const struct deriv
     if (derive_make(s, one, reterr) || derive_planner(s, PLANNER_FEW, reterr))
         return -1;
     buf_init(&sql, DERIVE_SQL_MAX);
-    buf_printf(&sql, "INSERT INTO pgrekey_k%d SELECT DISTINCT * FROM (", one->derivation->index);
-    derive_put_keys(&sql, one, input, touched);
-    buf_puts(&sql, ") AS a");
+    touched_put_keys(&sql, one, input, touched);
     failed = derive_sql(s, one, &sql, param_count, params, &added, reterr);
     buf_done(&sql);
     one->keys += added;
@@ -65,7 +70,17 @@ static void put_same_values(struct buf *sql, const struct derive_input *input)
     }
 }
 
-static const char *images_name(const struct derive_one *one, const struct derive_input *input, char *name, size_t size)
+void touched_put_differing(struct buf *sql, const struct derive_input *input, const char *from, const char *but,
+                           char alias, char other)
+{
+    buf_printf(sql, "SELECT %c.* FROM %s AS %c WHERE NOT EXISTS (SELECT FROM %s AS %c WHERE ", alias, from, alias, but,
+               other);
+    put_same_row(sql, input->relation);
+    put_same_values(sql, input);
+    buf_puts(sql, ")");
+}
+
+const char *touched_images(const struct derive_one *one, const struct derive_input *input, char *name, size_t size)
 {
     snprintf(name, size, "pgrekey_o%d_%zu", one->derivation->index, (size_t)(input - one->inputs));
     return name;
@@ -79,7 +94,7 @@ static int images_ready(struct pgsink *s, struct derive_one *one, struct derive_
 
     if (input->made)
         return 0;
-    images_name(one, input, name, sizeof(name));
+    touched_images(one, input, name, sizeof(name));
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql, "CREATE TEMP TABLE IF NOT EXISTS %s AS SELECT * FROM %s WITH NO DATA", name, input->table);
     failed = derive_run_sql(s, one, &sql, reterr);
@@ -118,7 +133,7 @@ static int keep_images(struct pgsink *s, struct derive_one *one, struct derive_i
 
     if (images_ready(s, one, input, reterr))
         return -1;
-    images_name(one, input, name, sizeof(name));
+    touched_images(one, input, name, sizeof(name));
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql, "INSERT INTO %s SELECT t.* FROM %s AS t WHERE %s", name, input->table, condition);
     failed = derive_sql(s, one, &sql, param_count, params, &kept, reterr);
@@ -132,23 +147,19 @@ static int compare_images(struct pgsink *s, struct derive_one *one, struct deriv
                           const char *condition, int param_count, const char *const *params, struct err *reterr)
 {
     char name[48];
-    struct buf touched;
+    struct buf touched, rows;
     int failed;
 
     if (images_ready(s, one, input, reterr))
         return -1;
-    images_name(one, input, name, sizeof(name));
+    touched_images(one, input, name, sizeof(name));
     buf_init(&touched, DERIVE_SQL_MAX);
-    buf_printf(&touched, "SELECT o.* FROM %s AS o WHERE NOT EXISTS (SELECT FROM %s AS n WHERE ", name, input->table);
-    put_same_row(&touched, input->relation);
-    put_same_values(&touched, input);
-    buf_printf(&touched,
-               ") UNION ALL SELECT n.* FROM (SELECT t.* FROM %s AS t WHERE %s) AS n WHERE NOT EXISTS (SELECT "
-               "FROM %s AS o WHERE ",
-               input->table, condition, name);
-    put_same_row(&touched, input->relation);
-    put_same_values(&touched, input);
-    buf_puts(&touched, ")");
+    buf_init(&rows, DERIVE_SQL_MAX);
+    buf_printf(&rows, "(SELECT t.* FROM %s AS t WHERE %s)", input->table, condition);
+    touched_put_differing(&touched, input, name, input->table, 'o', 'n');
+    buf_puts(&touched, " UNION ALL ");
+    touched_put_differing(&touched, input, session_text(&rows), name, 'n', 'o');
+    buf_done(&rows);
     failed = add_keys(s, one, input, session_text(&touched), param_count, params, reterr);
     buf_done(&touched);
     return failed || (last && drop_images(s, one, input, name, reterr)) ? -1 : 0;
@@ -180,7 +191,7 @@ static int take_input(struct pgsink *s, struct derive_one *one, struct derive_in
     return failed;
 }
 
-static bool is_on(const struct derive_input *input, const char *schema, const char *table)
+bool touched_is_on(const struct derive_input *input, const char *schema, const char *table)
 {
     return strcmp(input->input->table, table) == 0 && strcmp(input->input->schema, schema) == 0;
 }
@@ -194,7 +205,7 @@ static int take(struct pgsink *s, const char *schema, const char *table, const s
     for (size_t d = 0; d < derive->count; d++) {
         struct derive_one *one = &derive->all[d];
         for (size_t i = 0; one != but && !one->rests && i < one->input_count; i++)
-            if (is_on(&one->inputs[i], schema, table) &&
+            if (touched_is_on(&one->inputs[i], schema, table) &&
                 take_input(s, one, &one->inputs[i], moment, condition, param_count, params, reterr))
                 return -1;
     }
@@ -219,7 +230,7 @@ bool touched_is_read(const struct pgsink *s, const struct derive_one *one)
 
     for (size_t i = 0; i < s->derive->count; i++)
         for (size_t j = 0; &s->derive->all[i] != one && j < s->derive->all[i].input_count; j++)
-            if (is_on(&s->derive->all[i].inputs[j], d->to_schema, d->to_table))
+            if (touched_is_on(&s->derive->all[i].inputs[j], d->to_schema, d->to_table))
                 return true;
     return false;
 }
@@ -256,15 +267,7 @@ int touched_all(struct pgsink *s, struct derive_one *one, struct err *reterr)
 
 /* --- rows by locator --- */
 
-/* Locators of one rule, as an array for each of their columns, and the condition that they make. */
-struct locators {
-    const struct rule *rule;
-    struct buf *arrays;
-    const char **params;
-    size_t count;
-};
-
-static void locators_begin(struct pgsink *s, const struct rule *rule, struct locators *ret_locators)
+void touched_locators_begin(struct pgsink *s, const struct rule *rule, struct locators *ret_locators)
 {
     *ret_locators = (struct locators){.rule = rule};
     ret_locators->arrays = arena_alloc(&s->scratch, rule->locator_count * sizeof(struct buf));
@@ -273,14 +276,14 @@ static void locators_begin(struct pgsink *s, const struct rule *rule, struct loc
         buf_init(&ret_locators->arrays[c], SESSION_ARRAY_MAX);
 }
 
-static void locators_add(struct locators *locators, const struct value *locator)
+void touched_locators_add(struct locators *locators, const struct value *locator)
 {
     for (size_t c = 0; c < locators->rule->locator_count; c++)
         session_put_array_item(&locators->arrays[c], &locator[c]);
     locators->count++;
 }
 
-static void put_condition(struct pgsink *s, const struct rule *rule, struct buf *sql)
+void touched_put_place(struct pgsink *s, const struct rule *rule, struct buf *sql)
 {
     const struct target *target = &rule_state_of(s, rule)->target;
 
@@ -296,6 +299,18 @@ static void put_condition(struct pgsink *s, const struct rule *rule, struct buf 
     buf_puts(sql, "))");
 }
 
+void touched_locators_end(struct locators *locators)
+{
+    for (size_t c = 0; c < locators->rule->locator_count; c++)
+        locators->params[c] = session_end_array(&locators->arrays[c]);
+}
+
+void touched_locators_done(struct locators *locators)
+{
+    for (size_t c = 0; c < locators->rule->locator_count; c++)
+        buf_done(&locators->arrays[c]);
+}
+
 static int locators_take(struct pgsink *s, struct locators *locators, enum moment moment, struct err *reterr)
 {
     const struct rule *rule = locators->rule;
@@ -303,14 +318,12 @@ static int locators_take(struct pgsink *s, struct locators *locators, enum momen
     int failed = 0;
 
     buf_init(&condition, DERIVE_SQL_MAX);
-    for (size_t c = 0; c < rule->locator_count; c++)
-        locators->params[c] = session_end_array(&locators->arrays[c]);
-    put_condition(s, rule, &condition);
+    touched_locators_end(locators);
+    touched_put_place(s, rule, &condition);
     if (locators->count || moment == MOMENT_NEW) /* old images are compared, whoever has been set aside since */
         failed = take(s, rule->to_schema, rule->to_table, NULL, moment, session_text(&condition),
                       (int)rule->locator_count, locators->params, reterr);
-    for (size_t c = 0; c < rule->locator_count; c++)
-        buf_done(&locators->arrays[c]);
+    touched_locators_done(locators);
     buf_done(&condition);
     return failed;
 }
@@ -334,12 +347,12 @@ static int take_entries(struct pgsink *s, const struct rule *rule, enum moment m
     struct locators changed, anew;
     int failed;
 
-    locators_begin(s, rule, &changed);
-    locators_begin(s, rule, &anew);
+    touched_locators_begin(s, rule, &changed);
+    touched_locators_begin(s, rule, &anew);
     for (uint32_t e = s->net->rules[rule->index].first; e != NET_NONE; e = s->net->entries[e].next) {
         const struct net_entry *entry = &s->net->entries[e];
         if (is_looked_at(entry, moment))
-            locators_add(entry->action == NET_REPLACE ? &anew : &changed, entry->locator);
+            touched_locators_add(entry->action == NET_REPLACE ? &anew : &changed, entry->locator);
     }
     failed = locators_take(s, &changed, moment, reterr);
     anew.count = failed ? 0 : anew.count;
@@ -388,14 +401,14 @@ int derive_touch_rows(struct pgsink *s, const struct row *const *rows, size_t co
         struct locators locators;
         if (!s->derive->read[r])
             continue;
-        locators_begin(s, s->rules[r].target.rule, &locators);
+        touched_locators_begin(s, s->rules[r].target.rule, &locators);
         for (size_t i = 0; i < count; i++) {
             if (rows[i]->rule->index != (int)r)
                 continue;
             if (rows[i]->locator)
-                locators_add(&locators, rows[i]->locator);
+                touched_locators_add(&locators, rows[i]->locator);
             if (rows[i]->old_locator)
-                locators_add(&locators, rows[i]->old_locator);
+                touched_locators_add(&locators, rows[i]->old_locator);
         }
         if (locators_take(s, &locators, MOMENT_ALONE, reterr))
             return -1;
@@ -409,7 +422,7 @@ int derive_touch_found(struct pgsink *s, const struct rule *rule, const PGresult
 
     if (!derive_reads(s, rule))
         return 0;
-    locators_begin(s, rule, &locators);
+    touched_locators_begin(s, rule, &locators);
     for (int i = 0; i < PQntuples(found); i++) {
         for (size_t c = 0; c < rule->locator_count; c++)
             session_put_array_item(&locators.arrays[c], &(struct value){.text = PQgetvalue(found, i, (int)c),

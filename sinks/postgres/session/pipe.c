@@ -21,6 +21,7 @@ static size_t sent(struct pipe *pipe, struct target_statement *preparing, int ok
     pipe->failed |= !ok;
     pipe->preparing[pipe->count] = preparing;
     pipe->affected[pipe->count] = 0;
+    pipe->figures[pipe->count] = NULL;
     return pipe->count++;
 }
 
@@ -56,6 +57,25 @@ size_t pipe_execute(struct pipe *pipe, struct target_statement *statement, int p
     return sent(pipe, NULL, PQsendQueryPrepared(pipe->s->conn, statement->name, param_count, params, NULL, NULL, 0));
 }
 
+size_t pipe_ask(struct pipe *pipe, struct target_statement *statement, int param_count, const char *const *params,
+                int64_t *figures, int count)
+{
+    size_t index = pipe_execute(pipe, statement, param_count, params);
+
+    if (pipe->failed)
+        return index;
+    pipe->figures[index] = figures;
+    pipe->figure_count[index] = count;
+    return index;
+}
+
+static void take(struct pipe *pipe, size_t index, PGresult *result)
+{
+    pipe->affected[index] = strtoll(PQcmdTuples(result), NULL, 10);
+    for (int i = 0; pipe->figures[index] && i < pipe->figure_count[index] && PQntuples(result); i++)
+        pipe->figures[index][i] = strtoll(PQgetvalue(result, 0, i), NULL, 10);
+}
+
 /* One statement's results up to the NULL that ends them. */
 static int read_one(struct pipe *pipe, size_t index, int failed)
 {
@@ -65,7 +85,7 @@ static int read_one(struct pipe *pipe, size_t index, int failed)
         ExecStatusType status = PQresultStatus(result);
 
         if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
-            pipe->affected[index] = strtoll(PQcmdTuples(result), NULL, 10);
+            take(pipe, index, result);
         } else {
             if (pipe->preparing[index])
                 pipe->preparing[index]->prepared = false;

@@ -23,6 +23,8 @@ struct pipe {
     size_t failed_at; /* after a failure: the statement's index; SIZE_MAX where it was none's */
     struct target_statement *preparing[PIPE_MAX]; /* NULL: an execution */
     int64_t affected[PIPE_MAX];                   /* outcome of each */
+    int64_t *figures[PIPE_MAX];                   /* where its first row goes to; NULL: nobody asks */
+    int figure_count[PIPE_MAX];
 };
 
 int pipe_begin(struct pipe *pipe, struct pgsink *s, struct err *reterr) MUST_CHECK;
@@ -31,6 +33,9 @@ size_t pipe_run(struct pipe *pipe, const char *sql);
 size_t pipe_query(struct pipe *pipe, const char *sql, int param_count, const char *const *params);
 /* Prepares first where that is still to be done. */
 size_t pipe_execute(struct pipe *pipe, struct target_statement *statement, int param_count, const char *const *params);
+/* The same of a statement whose one row is `count` numbers. They go to `figures`, which lives until pipe_end. */
+size_t pipe_ask(struct pipe *pipe, struct target_statement *statement, int param_count, const char *const *params,
+                int64_t *figures, int count);
 /* Sends, waits for all outcomes, leaves the pipeline mode. On a statement's failure -1 with its error; what came
  * after it was not executed. */
 int pipe_end(struct pipe *pipe) MUST_CHECK;
