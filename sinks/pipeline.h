@@ -37,8 +37,8 @@ struct sink_part {
 void sink_parts_free(struct sink_part *parts, size_t count);
 
 /* Steps of the mapping whose rows are not, or no longer, those of the mapping at hand. state "new": they are to be
- * loaded before the stream goes on; "changed": they are due to be written again; "removed": the mapping has it no more,
- * rows and counters stay. */
+ * loaded; "back": its table is to be read again over what it left; "changed": they are due to be written again;
+ * "removed": the mapping has it no more, rows and counters stay. */
 struct sink_step {
     char *name, *kind, *source_table, *state; /* source_table "" of a derivation */
 };

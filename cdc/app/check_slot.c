@@ -129,6 +129,11 @@ static void add_step(struct check *check, const struct sink_step *step)
         findings_add(&check->findings, FINDING_INFO, SIDE, "step_new", NULL,
                      "%s %s is new: %s when the next run begins", step->kind, step->name,
                      *step->source_table ? "its table is copied" : "it is run over all keys");
+    else if (strcmp(step->state, "back") == 0)
+        findings_add(&check->findings, FINDING_INFO, SIDE, "step_back", NULL,
+                     "%s %s is in the mapping again: its table is read again when the next run begins, over the rows "
+                     "that are there",
+                     step->kind, step->name);
     else if (strcmp(step->state, "removed") == 0)
         findings_add(&check->findings, FINDING_WARNING, SIDE, "step_removed", NULL,
                      "%s %s is not in the mapping any more: its rows stay, out of the account", step->kind, step->name);

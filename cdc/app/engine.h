@@ -84,6 +84,7 @@ struct engine {
 
     struct stream *stream;
     struct skip *skip;          /* what a resumed snapshot holds already; NULL: nothing that is still to come. skip.h */
+    bool *back;                 /* by rule->index: it was out of the mapping for a while; may be NULL */
     struct snapshot *joining;   /* parts that are next to be read while the stream goes on; NULL: none. join.h */
     struct resync *resync;      /* tables that are read again, and those that join; NULL: none. resync.h */
     _Atomic bool resync_wanted; /* one was asked for that this session does not know of */

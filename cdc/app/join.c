@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cdc/app/receiver.h"
+#include "cdc/app/resync_piece.h"
 #include "cdc/app/snapshot.h"
 #include "cdc/pg/pg.h"
 
@@ -17,22 +18,23 @@ static const char *name_of(const struct map *map, const struct map_step *step)
                                    : map_derivation(map, (size_t)step->index)->name;
 }
 
-static bool is_new(const struct sink_step *steps, size_t count, const char *name)
+static bool is_in(const struct sink_step *steps, size_t count, const char *name, const char *state)
 {
     for (size_t i = 0; i < count; i++)
-        if (strcmp(steps[i].name, name) == 0 && strcmp(steps[i].state, "new") == 0)
+        if (strcmp(steps[i].name, name) == 0 && strcmp(steps[i].state, state) == 0)
             return true;
     return false;
 }
 
 /* Steps stand in their order, so whoever leans on one comes behind it: one pass from the last to the first. A
- * derivation that was there before leans on nothing: its rows stand, and it rests. */
+ * derivation that was there before leans on nothing: its rows stand, and it rests. Nor is a rule that is back leaned
+ * on, for its rows stand too. */
 static void find_leaned_on(const struct map *map, const struct map_step *steps, size_t count, const bool *new,
-                           bool *leaned)
+                           const bool *back, bool *leaned)
 {
     for (size_t i = count; i-- > 0;)
-        for (size_t c = i + 1; c < count; c++)
-            if (map_needs(map, &steps[c], &steps[i]) && (new[c] ? leaned[c] : steps[c].kind == STEP_RULE))
+        for (size_t c = i + 1; c < count && !back[i]; c++)
+            if (map_needs(map, &steps[c], &steps[i]) && (new[c] || back[c] ? leaned[c] : steps[c].kind == STEP_RULE))
                 leaned[i] = true;
 }
 
@@ -40,15 +42,27 @@ void join_find(const struct map *map, const struct sink_step *due, size_t due_co
 {
     size_t count;
     const struct map_step *steps = map_steps(map, &count);
-    bool *new = mem_zalloc(count + 1, sizeof(*new)), *leaned = mem_zalloc(count + 1, sizeof(*leaned));
-    for (size_t i = 0; i < count; i++)
-        new[i] = is_new(due, due_count, name_of(map, &steps[i]));
-    find_leaned_on(map, steps, count, new, leaned);
+    bool *new = mem_zalloc(count + 1, sizeof(*new)), *back = mem_zalloc(count + 1, sizeof(*back)),
+         *leaned = mem_zalloc(count + 1, sizeof(*leaned));
+    for (size_t i = 0; i < count; i++) {
+        new[i] = is_in(due, due_count, name_of(map, &steps[i]), "new");
+        back[i] = is_in(due, due_count, name_of(map, &steps[i]), "back");
+    }
+    find_leaned_on(map, steps, count, new, back, leaned);
     for (size_t i = 0; i < count; i++)
         if (steps[i].kind == STEP_RULE)
-            ret_may[steps[i].index] = new[i] && !leaned[i];
+            ret_may[steps[i].index] = (new[i] || back[i]) && !leaned[i];
     free(new);
+    free(back);
     free(leaned);
+}
+
+bool *join_back(const struct map *map, const struct sink_step *due, size_t due_count)
+{
+    bool *back = mem_zalloc(map_rule_count(map) + 1, sizeof(*back));
+    for (size_t i = 0; i < map_rule_count(map); i++)
+        back[map_rule(map, i)->index] = is_in(due, due_count, map_rule(map, i)->name, "back");
+    return back;
 }
 
 /* --- a part --- */
@@ -65,31 +79,49 @@ static int add_change(struct receiver *r, const struct part *part, struct change
     return receiver_is_full(r, FILL_INSIDE) ? receiver_wait_for_applier(r, reterr) : 0;
 }
 
-static int read_rows(struct receiver *r, const struct part *part, struct copy_reader *reader, uint64_t lsn,
-                     uint64_t *ret_rows, struct err *reterr)
+static int read_rows(struct piece *p, const struct part *part, struct copy_reader *reader, struct seen *seen,
+                     struct err *reterr)
 {
-    for (uint64_t rows = 0;; rows++) {
+    struct receiver *r = p->receiver;
+    for (;;) {
         struct change *change = NULL;
-        int more = copy_reader_next(reader, lsn, &r->handover->filling->arena, &change, reterr);
-        *ret_rows = rows;
+        int more = copy_reader_next(reader, p->point->lsn, &r->handover->filling->arena, &change, reterr);
         if (more <= 0)
             return more;
+        seen_add(seen, change);
         if (add_change(r, part, change, reterr) != 0 ||
-            (rows % STAY_ROWS == STAY_ROWS - 1 && receiver_stay(r, reterr) != 0))
+            (++p->record->rows % STAY_ROWS == 0 && receiver_stay(r, reterr) != 0))
             return -1;
     }
 }
 
-int join_read(struct receiver *r, const struct part *part, const struct snapshot_point *point, uint64_t *ret_rows,
-              struct err *reterr)
+/* Of a new rule no target row can be without a source row. */
+static size_t those_back(const struct engine *engine, const struct part *part, const struct rule **ret_rules)
 {
-    PGconn *conn = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < part->rule_count; i++)
+        if (engine->back && engine->back[part->rules[i]->index])
+            ret_rules[count++] = part->rules[i];
+    return count;
+}
+
+int join_read(struct piece *p, const struct part *part, struct err *reterr)
+{
+    struct engine *engine = p->receiver->engine;
+    const struct rule **back = mem_alloc((part->rule_count + 1) * sizeof(*back));
+    size_t count = those_back(engine, part, back);
     struct copy_reader *reader = NULL;
-    int failed = engine_open_source(r->engine->settings, "join rows", ENGINE_PATIENT, &conn, reterr) != 0 ||
-                 snapshot_join(conn, point->name, reterr) != 0 ||
-                 copy_reader_open(conn, &part->range, engine_never, r->engine, &reader, reterr) != 0 ||
-                 read_rows(r, part, reader, point->lsn, ret_rows, reterr) != 0;
+    struct seen seen;
+    PGconn *conn = NULL;
+    seen_init(&seen, engine->binding.map, back, count);
+    int failed = engine_open_source(engine->settings, "join rows", ENGINE_PATIENT, &conn, reterr) != 0 ||
+                 snapshot_join(conn, p->point->name, reterr) != 0 ||
+                 copy_reader_open(conn, &part->range, engine_never, engine, &reader, reterr) != 0 ||
+                 read_rows(p, part, reader, &seen, reterr) != 0;
     copy_reader_close(reader);
     pg_close(conn);
+    failed = failed || piece_remove_strays(p, back, count, &part->range, &seen, reterr) != 0;
+    seen_done(&seen);
+    free(back);
     return failed ? -1 : 0;
 }

@@ -27,13 +27,14 @@
 
 /* Which rules are new and may be copied while the stream goes on, by rule->index; `due` are the steps that are. */
 void join_find(const struct map *map, const struct sink_step *due, size_t due_count, bool *ret_may);
+/* Which rules are back, likewise; the caller frees it. */
+bool *join_back(const struct map *map, const struct sink_step *due, size_t due_count);
 
 struct part;
-struct receiver;
-struct snapshot_point;
+struct piece;
 
-/* The rows of a part, as of the point, into the receiver's open transaction. */
-int join_read(struct receiver *r, const struct part *part, const struct snapshot_point *point, uint64_t *ret_rows,
-              struct err *reterr) MUST_CHECK;
+/* The rows of a part, as of the piece's point, into the receiver's open transaction; and of rules that are back the end
+ * of target rows whose source row has gone meanwhile. */
+int join_read(struct piece *piece, const struct part *part, struct err *reterr) MUST_CHECK;
 
 #endif

@@ -269,17 +269,22 @@ static int after_piece(struct resync *x, bool last, const struct err *failure, s
 /* The part is done with the transaction that brings it, also where it is empty. */
 static int run_part(struct resync *x, struct receiver *r, struct err *reterr)
 {
-    uint64_t rows = 0;
+    struct resync_record figures = {0};
+    struct piece piece = {.receiver = r,
+                          .record = &figures,
+                          .relation = x->part->range.relation,
+                          .point = &x->point,
+                          .target = x->target};
     int64_t began_us = clock_mono_us();
     receiver_begin(r);
-    if (join_read(r, x->part, &x->point, &rows, reterr) != 0)
+    if (join_read(&piece, x->part, reterr) != 0)
         return -1;
     r->transaction_rows++;
     receiver_commit(r, x->point.lsn, clock_wall_us(), 0);
     struct batch *batch = r->handover->filling;
     batch->joins = true;
     batch->joined_part = x->part->id;
-    batch->joined_rows = rows;
+    batch->joined_rows = figures.rows;
     if (receiver_drain(r, reterr) != 0)
         return -1;
     if (run_stop)
@@ -287,7 +292,7 @@ static int run_part(struct resync *x, struct receiver *r, struct err *reterr)
     x->part->done = true;
     skip_part_read(x->engine->skip, x->part->id, x->point.lsn);
     log_event(LOG_DEBUG, "joined", "table=%s part=%d rows=%llu seconds=%.3f", table_of(x), x->part->id,
-              (unsigned long long)rows, (double)(clock_mono_us() - began_us) / 1e6);
+              (unsigned long long)figures.rows, (double)(clock_mono_us() - began_us) / 1e6);
     x->part = NULL;
     snapshot_point_done(&x->point);
     x->state = IDLE;

@@ -12,15 +12,12 @@
 #define KEYS_A_PIECE 500
 #define STAY_ROWS 1000 /* after so many the servers hear of us */
 
-/* Keys that the source has, where the target's are to be compared with them. */
-struct seen {
-    bool wanted;
-    struct arena arena;
-    const char **keys;
-    size_t count, capacity;
-};
+static bool looks_for_strays(const struct map *map, const struct rule *rule)
+{
+    return rule->on_delete == DELETE_ROW && resync_knows_keys(map, rule);
+}
 
-static void see(struct seen *seen, const struct change *change)
+void seen_add(struct seen *seen, const struct change *change)
 {
     if (!seen->wanted)
         return;
@@ -34,6 +31,20 @@ static void see(struct seen *seen, const struct change *change)
 static int compare_keys(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+void seen_init(struct seen *seen, const struct map *map, const struct rule *const *rules, size_t count)
+{
+    *seen = (struct seen){0};
+    for (size_t i = 0; i < count; i++)
+        seen->wanted |= looks_for_strays(map, rules[i]);
+    arena_init(&seen->arena, 0);
+}
+
+void seen_done(struct seen *seen)
+{
+    arena_done(&seen->arena);
+    free(seen->keys);
 }
 
 static bool is_seen(const struct seen *seen, const char *key)
@@ -103,11 +114,6 @@ static struct value *split_key(const struct relation *relation, const char *key,
 
 /* --- a range --- */
 
-static bool looks_for_strays(const struct map *map, const struct rule *rule)
-{
-    return rule->on_delete == DELETE_ROW && resync_knows_keys(map, rule);
-}
-
 static struct value *locator_at(const PGresult *rows, int i, const struct rule *rule, struct arena *arena)
 {
     struct value *locator = arena_zalloc(arena, rule->locator_count + 1, sizeof(*locator));
@@ -137,6 +143,18 @@ static int remove_strays(struct piece *p, const struct rule *rule, const struct 
     return failed;
 }
 
+int piece_remove_strays(struct piece *p, const struct rule *const *rules, size_t count, const struct copy_range *range,
+                        struct seen *seen, struct err *reterr)
+{
+    if (seen->count)
+        qsort(seen->keys, seen->count, sizeof(*seen->keys), compare_keys);
+    for (size_t i = 0; i < count; i++)
+        if (looks_for_strays(p->receiver->engine->binding.map, rules[i]) &&
+            remove_strays(p, rules[i], range, seen, reterr) != 0)
+            return -1;
+    return 0;
+}
+
 static int read_rows(struct piece *p, PGconn *conn, const struct copy_range *range, struct seen *seen,
                      struct err *reterr)
 {
@@ -150,7 +168,7 @@ static int read_rows(struct piece *p, PGconn *conn, const struct copy_range *ran
         more = copy_reader_next(reader, p->point->lsn, &p->receiver->handover->filling->arena, &change, reterr);
         if (more <= 0)
             break;
-        see(seen, change);
+        seen_add(seen, change);
         if (add_row(p, change, reterr) != 0) {
             more = -1;
             break;
@@ -163,20 +181,12 @@ static int read_rows(struct piece *p, PGconn *conn, const struct copy_range *ran
 static int read_range(struct piece *p, PGconn *conn, const struct copy_range *range, struct err *reterr)
 {
     const struct map *map = p->receiver->engine->binding.map;
-    struct seen seen = {0};
+    struct seen seen;
     size_t count;
     const struct rule *const *rules = map_rules_of(map, p->relation, &count);
-    for (size_t i = 0; i < count; i++)
-        seen.wanted |= looks_for_strays(map, rules[i]);
-    arena_init(&seen.arena, 0);
-    int failed = read_rows(p, conn, range, &seen, reterr);
-    if (seen.count)
-        qsort(seen.keys, seen.count, sizeof(*seen.keys), compare_keys);
-    for (size_t i = 0; !failed && i < count; i++)
-        if (looks_for_strays(map, rules[i]))
-            failed = remove_strays(p, rules[i], range, &seen, reterr);
-    arena_done(&seen.arena);
-    free(seen.keys);
+    seen_init(&seen, map, rules, count);
+    int failed = read_rows(p, conn, range, &seen, reterr) || piece_remove_strays(p, rules, count, range, &seen, reterr);
+    seen_done(&seen);
     return failed;
 }
 

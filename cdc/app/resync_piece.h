@@ -10,7 +10,19 @@
 
 #include "cdc/app/receiver.h"
 #include "cdc/app/snapshot.h"
+#include "cdc/base/arena.h"
 #include "sinks/postgres/snapshot/resync_store.h"
+
+/* Keys that the source has, where the target's are to be compared with them. */
+struct seen {
+    bool wanted;
+    struct arena arena;
+    const char **keys;
+    size_t count, capacity;
+};
+void seen_init(struct seen *seen, const struct map *map, const struct rule *const *rules, size_t count);
+void seen_add(struct seen *seen, const struct change *change);
+void seen_done(struct seen *seen);
 
 struct piece {
     struct receiver *receiver;
@@ -23,6 +35,10 @@ struct piece {
 };
 
 /* ERR_POISON and ERR_CONFIG: what was asked for cannot be read (a key that is no number). */
+/* Deletes of these rules' target rows in the range whose keys have not been seen. */
+int piece_remove_strays(struct piece *p, const struct rule *const *rules, size_t count, const struct copy_range *range,
+                        struct seen *seen, struct err *reterr) MUST_CHECK;
+
 int piece_read(struct piece *piece, struct err *reterr) MUST_CHECK;
 
 #endif

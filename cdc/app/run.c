@@ -307,6 +307,9 @@ static int tell_steps(struct engine *engine, struct err *reterr)
         if (strcmp(step->state, "new") == 0)
             log_event(LOG_INFO, "step_new", "slot=%s step=%s kind=%s table=%s", engine->settings->source_slot, name,
                       step->kind, step->source_table);
+        else if (strcmp(step->state, "back") == 0)
+            log_event(LOG_INFO, "step_back", "slot=%s step=%s kind=%s table=%s msg=\"its table is read again\"",
+                      engine->settings->source_slot, name, step->kind, step->source_table);
         else if (strcmp(step->state, "changed") == 0 && strcmp(step->kind, "derivation") == 0)
             log_event(LOG_INFO, "derive_again", "slot=%s step=%s", engine->settings->source_slot, name);
         else if (strcmp(step->state, "removed") == 0)

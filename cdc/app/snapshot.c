@@ -185,13 +185,14 @@ void snapshot_free_joining(struct engine *engine)
         snapshot_plan_free(engine->joining);
     free(engine->joining);
     engine->joining = NULL;
+    free(engine->back);
+    engine->back = NULL;
 }
 
 /* Of parts that come later, those of the lowest level: the others lean on them. */
 static int plan_joining(struct engine *engine, const bool *later, struct err *reterr)
 {
     struct snapshot *s = mem_zalloc(1, sizeof(*s));
-    snapshot_free_joining(engine);
     engine->joining = s;
     s->engine = engine;
     if (snapshot_plan_read(s, later, true, reterr) != 0)

@@ -171,7 +171,8 @@ static bool is_new(const struct rule *rule, const struct sink_step *steps, size_
 {
     bool found = false;
     for (size_t i = 0; i < step_count; i++)
-        found = found || (strcmp(steps[i].state, "new") == 0 && strcmp(steps[i].name, rule->name) == 0);
+        found = found || ((strcmp(steps[i].state, "new") == 0 || strcmp(steps[i].state, "back") == 0) &&
+                          strcmp(steps[i].name, rule->name) == 0);
     for (size_t i = 0; found && i < part_count; i++)
         for (size_t r = 0; r < parts[i].rule_count; r++)
             if (strcmp(parts[i].rules[r], rule->name) == 0)
@@ -192,6 +193,8 @@ static int find_new(struct engine *engine, bool *new, bool *later, struct err *r
         new[map_rule(map, i)->index] = is_new(map_rule(map, i), steps, step_count, parts, part_count);
     if (!failed && engine->sink->ops->joins)
         join_find(map, steps, step_count, later);
+    free(engine->back);
+    engine->back = failed ? NULL : join_back(map, steps, step_count);
     sink_steps_free(steps, step_count);
     sink_parts_free(parts, part_count);
     return failed ? -1 : 0;

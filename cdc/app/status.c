@@ -111,7 +111,8 @@ static void judge_account(struct status *status, const struct rule_account *acco
     snprintf(remedy, sizeof(remedy), "run: pgrekey resync %s", account->source_table);
     if (changed && !derived)
         note(status, remedy, "%s was changed: its rows on the target are those of the older mapping", account->rule);
-    if ((strcmp(account->state, "new") == 0 || (changed && derived)) && !status->report->engine_running)
+    bool joins = strcmp(account->state, "new") == 0 || strcmp(account->state, "back") == 0;
+    if ((joins || (changed && derived)) && !status->report->engine_running)
         note(status, "run: pgrekey run", "%s is new or was changed, and its rows are not there yet", account->rule);
     if (strcmp(account->state, "removed") == 0)
         return;

@@ -253,6 +253,7 @@ static void read_rule_bound(struct rule_state *rule, char kind, int64_t count)
     case '1': rule->pending = count; break;
     case '2': rule->gone = count; break;
     case '6': rule->target.changed = true; break;
+    case '7': rule->target.returns = true; break;
     default: rule->target.may_exclude = true;
     }
 }
@@ -272,7 +273,8 @@ int opening_read_bounds(struct pgsink *s, struct err *reterr)
                       "AND status <> 'resolved' AND waits_id IS NOT NULL GROUP BY waits_table "
                       "UNION ALL SELECT 5, parent_table, count(*) FROM pgrekey.pending_reference "
                       "WHERE pipeline = $1 AND parent_table IS NOT NULL GROUP BY parent_table "
-                      "UNION ALL SELECT 6, step, 1 FROM pgrekey.mapping_step WHERE pipeline = $1 AND state = 'changed'",
+                      "UNION ALL SELECT CASE state WHEN 'changed' THEN 6 ELSE 7 END, step, 1 FROM "
+                      "pgrekey.mapping_step WHERE pipeline = $1 AND state IN ('changed', 'back')",
                       1, params, &result, reterr))
         return -1;
     for (int i = 0; i < PQntuples(result); i++) {

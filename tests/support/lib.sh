@@ -266,7 +266,7 @@ joined() {
     wait_for "${1:-60}" "what joins to be there" nothing_joins
     caught_up "${1:-60}"
 }
-nothing_joins() { [ "$(target_sql "SELECT count(*) FROM pgrekey.mapping_step WHERE state = 'new'")" = 0 ]; }
+nothing_joins() { [ "$(target_sql "SELECT count(*) FROM pgrekey.mapping_step WHERE state IN ('new', 'back')")" = 0 ]; }
 
 # What pgrekey connects is cut off: cut SIDE, source or target.
 cut_connections() {

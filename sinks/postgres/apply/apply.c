@@ -11,6 +11,7 @@
 #include "sinks/postgres/rows/rowwork.h"
 #include "sinks/postgres/session/session.h"
 #include "sinks/postgres/state/record.h"
+#include "sinks/postgres/steps/returned.h"
 
 static size_t end_of_run(const struct batch *batch, size_t from, bool truncates)
 {
@@ -50,7 +51,8 @@ int apply_refuse_if_open(const struct pgsink *s, struct err *reterr)
 
 static int apply_long_way(struct pgsink *s, const struct batch *batch, struct err *reterr)
 {
-    if ((!s->in_transaction && session_begin(s, reterr)) || adopted_settle(s, reterr))
+    if ((!s->in_transaction && session_begin(s, reterr)) || adopted_settle(s, reterr) ||
+        returned_meet(s, batch, reterr))
         return -1;
     if (apply_rows(s, batch, reterr))
         return -1;

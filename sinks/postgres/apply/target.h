@@ -60,6 +60,7 @@ struct target {
     bool has_parents;   /* some column is a reference that the engine checks */
     size_t here_count;  /* places that rows of this rule stand at; references.h */
     struct here *here;
+    bool returns;     /* its table is being read again over rows that it left; returned.h */
     bool changed;     /* its rows are due to be written again by another mapping than they were written by */
     bool may_exclude; /* as the rule's; or some of its rows are excluded since an older mapping */
     struct target_statement fixed[TARGET_OPS]; /* those of update and move are unused */

@@ -165,24 +165,12 @@ static int check_newcomer(const struct compare *c, const struct step *step, stru
     return err_hint(reterr, "empty it, map another one, or leave it out");
 }
 
-/* Nobody knows what happened to its rows meanwhile, and so what they count for. */
-static int refuse_returned(const struct compare *c, const struct step *step, struct err *reterr)
-{
-    (void)err_set(reterr, ERR_REFUSED,
-                  "%s %s was taken out of the mapping of pipeline %s, and its rows have missed what happened since",
-                  step->kind, step->name, c->pipeline);
-    return err_hint(reterr, "give it another `name:` and an empty target table, and it is copied anew; what is to be "
-                            "left out for a while stays in the mapping under `skip`");
-}
-
 static int check_step(const struct compare *c, const struct step *step, struct err *reterr)
 {
     int at = steps_find_recorded(c, step->name);
 
     if (at < 0)
         return c->streaming ? check_newcomer(c, step, reterr) : 0;
-    if (steps_is_state(c, at, "removed") && step->rule)
-        return refuse_returned(c, step, reterr);
     if (strcmp(PQgetvalue(c->record, at, RECORD_IDENTITY), step->identity) == 0)
         return 0;
     (void)err_set(reterr, ERR_REFUSED,
@@ -263,6 +251,8 @@ static void list_changes(const struct compare *c, struct sink_step *steps, size_
         int at = steps_find_recorded(c, step->name);
         if (at < 0)
             add_change(steps, ret_count, step->name, step->kind, step->source, "new");
+        else if (steps_is_state(c, at, "removed") && step->rule)
+            add_change(steps, ret_count, step->name, step->kind, step->source, "back");
         else if (!steps_same(c, at, RECORD_WHOLE, step->whole) || steps_is_state(c, at, "removed"))
             add_change(steps, ret_count, step->name, step->kind, step->source, "changed");
     }

@@ -5,6 +5,7 @@
  *     other identity                 refused: the same rows would get other identities
  *     same identity, other meaning   changed: goes on, and its rows are due to be written again (pgrekey resync)
  *     on record, not in the mapping  removed: rows, counters and quarantine stay as they are, outside the account
+ *     removed, in the mapping again  back: its table is read again, part by part, over the rows that are there
  *
  * What is due stays on record until it is done.
  */

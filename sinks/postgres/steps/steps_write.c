@@ -49,6 +49,17 @@ static int run_about(struct pgsink *s, const char *name, const char *sql, struct
     return session_query(s, DOING, sql, 2, params, NULL, reterr);
 }
 
+static int forget_parts(struct pgsink *s, const char *name, struct err *reterr)
+{
+    return run_about(s, name, "DELETE FROM pgrekey.snapshot_part WHERE pipeline = $1 AND rules = ARRAY[$2]", reterr) ||
+                   run_about(s, name,
+                             "UPDATE pgrekey.snapshot_part SET rules = array_remove(rules, $2) WHERE pipeline = $1 "
+                             "AND $2 = ANY (rules)",
+                             reterr)
+               ? -1
+               : 0;
+}
+
 /* --- new ones --- */
 
 static int join(struct pgsink *s, const struct step *step, struct err *reterr)
@@ -149,6 +160,23 @@ static int read_again(struct pgsink *s, const struct compare *c, const struct st
                          2, params, NULL, reterr);
 }
 
+/* Nobody knows what happened to its rows meanwhile, and so what they count for: the account begins anew, and its table
+ * is read again over what stands (returned.h). */
+static int come_back(struct pgsink *s, const struct step *step, struct err *reterr)
+{
+    static const char *const STATEMENTS[] = {
+        "DELETE FROM pgrekey.quarantine WHERE pipeline = $1 AND rule = $2",
+        "DELETE FROM pgrekey.gone WHERE pipeline = $1 AND rule = $2",
+        "UPDATE pgrekey.counter SET mapped = 0, quarantined = 0, excluded = 0, failed_deletes = 0 "
+        "WHERE pipeline = $1 AND rule = $2",
+    };
+
+    for (size_t i = 0; i < sizeof(STATEMENTS) / sizeof(*STATEMENTS); i++)
+        if (run_about(s, step->name, STATEMENTS[i], reterr))
+            return -1;
+    return put_step(s, step, "back", reterr);
+}
+
 static int change(struct pgsink *s, const struct compare *c, const struct step *step, int at, struct err *reterr)
 {
     bool loaded = true;
@@ -157,6 +185,10 @@ static int change(struct pgsink *s, const struct compare *c, const struct step *
         return -1;
     if (step->rule && step->rule->mirror)
         return put_step(s, step, NULL, reterr) || steps_load_again(s, step->rule, reterr) ? -1 : 0;
+    if (steps_is_state(c, at, "removed") && step->rule)
+        return come_back(s, step, reterr);
+    if (steps_is_state(c, at, "back")) /* parts of the old mapping would stand beside parts of the new one */
+        return forget_parts(s, step->name, reterr) || come_back(s, step, reterr) ? -1 : 0;
     if (steps_is_state(c, at, "new") && ask_loaded(s, step->name, &loaded, reterr))
         return -1;
     if (loaded && step->rule && read_again(s, c, step, at, reterr))
@@ -198,12 +230,7 @@ static int remove_step(struct pgsink *s, const struct compare *c, int at, struct
 
     if (loaded && steps_is_state(c, at, "new") && ask_loaded(s, name, &loaded, reterr))
         return -1;
-    if (run_about(s, name, "DELETE FROM pgrekey.snapshot_part WHERE pipeline = $1 AND rules = ARRAY[$2]", reterr) ||
-        run_about(s, name,
-                  "UPDATE pgrekey.snapshot_part SET rules = array_remove(rules, $2) WHERE pipeline = $1 "
-                  "AND $2 = ANY (rules)",
-                  reterr) ||
-        audit_put(s, "mapping", name, 0, "removed", reterr))
+    if (forget_parts(s, name, reterr) || audit_put(s, "mapping", name, 0, "removed", reterr))
         return -1;
     if (!loaded)
         return forget(s, name, reterr);
@@ -253,7 +280,7 @@ int pgsink_steps_loaded(struct sink *sink, struct err *reterr)
 
     return session_query(
         s, DOING,
-        "UPDATE pgrekey.mapping_step m SET state = 'current' WHERE pipeline = $1 AND state = 'new' "
+        "UPDATE pgrekey.mapping_step m SET state = 'current' WHERE pipeline = $1 AND state IN ('new', 'back') "
         "AND kind <> 'derivation' AND EXISTS (SELECT FROM pgrekey.snapshot_part p "
         "WHERE p.pipeline = m.pipeline AND m.step = ANY (p.rules)) AND NOT EXISTS (SELECT FROM "
         "pgrekey.snapshot_part p WHERE p.pipeline = m.pipeline AND m.step = ANY (p.rules) AND NOT p.done)",
