@@ -52,6 +52,11 @@ static const struct option_def options[OPTION_COUNT] = {
                     "take the changes that wait in the slot, without consuming them; no engine may read it meanwhile"},
     [OPT_FROM] = {"from", 0, OPTION_TEXT, "KEY", NULL, "only rows whose (first) key column is KEY or more"},
     [OPT_TO] = {"to", 0, OPTION_TEXT, "KEY", NULL, "only rows whose (first) key column is KEY or less"},
+    [OPT_WATCH] = {"watch", 0, OPTION_FLAG, NULL, NULL, "again every two seconds, until it is interrupted"},
+    [OPT_CHECK] = {"check", 0, OPTION_FLAG, NULL, NULL, "one line and an exit code as a Nagios check wants them"},
+    [OPT_WARN_LAG] = {"warn-lag", 0, OPTION_DURATION, "TIME", NULL, "with --check: a lag that is a warning (60s)"},
+    [OPT_CRITICAL_LAG] = {"critical-lag", 0, OPTION_DURATION, "TIME", NULL,
+                          "with --check: a lag that is critical (300s)"},
     [OPT_EXAMPLE] = {"example", 0, OPTION_FLAG, NULL, NULL, "as a settings file to start from"},
 };
 
@@ -88,9 +93,12 @@ static const struct command commands[] = {
     {.name = "status",
      .summary = "where the pipeline stands, on one screen",
      .detail = "Reads both servers, whether an engine runs or not. Lag in bytes is the source's WAL end less the "
-               "position; in seconds it is what the running engine measures.",
+               "position; in seconds, and the time left, it is what the running engine measures. Where the target does "
+               "not answer, an engine on this host is asked by HTTP (http.listen).",
      .exits = "0 running or idle; 3 a server cannot be reached; 5 paused; 6 something needs attention: quarantined "
-              "rows, a slot in danger, a snapshot that was cut off",
+              "rows, a slot in danger, a snapshot that was cut off. With --check: 0 ok, 1 warning, 2 critical, 3 not "
+              "known",
+     .options = BIT(WATCH) | BIT(CHECK) | BIT(WARN_LAG) | BIT(CRITICAL_LAG),
      .settings = true,
      .run = cmd_status},
     {.name = "resume",

@@ -44,6 +44,10 @@ enum option_id {
     OPT_EXAMPLE,
     OPT_FROM,
     OPT_TO,
+    OPT_WATCH,
+    OPT_CHECK,
+    OPT_WARN_LAG,
+    OPT_CRITICAL_LAG,
     OPTION_COUNT,
 };
 

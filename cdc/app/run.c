@@ -456,6 +456,10 @@ int run_pipeline(const struct settings *settings, const struct run_options *opti
     if (monitor_start(&engine, &monitor, reterr) == 0) {
         http = http_start(settings->http_listen, monitor);
         exit_code = run_sessions(&run, reterr);
+        if (exit_code != EXIT_OK)
+            monitor_failed(monitor, reterr);
+    } else {
+        exit_code = run_exit_of(reterr->kind);
     }
     close_session(&engine);
     http_stop(http);

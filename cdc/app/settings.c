@@ -137,6 +137,18 @@ static const struct setting table[] = {
      "leave "
      "it on loopback, or put a proxy before it."},
 
+    {"webhook.url", SETTING_TEXT, AT(webhook_url), 0, 0, NULL, NULL, NULL,
+     "Where alarms go by POST as JSON: a pause (the breaker among others), the guard, a lost slot, servers that cannot "
+     "be reached, a lag; and that they are over. No row's values."},
+    {"webhook.secret_file", SETTING_PATH, AT(webhook_secret_file), 0, 0, NULL, NULL, NULL,
+     "A file whose first line signs them: X-Pgrekey-Signature is HMAC-SHA256 of \"<X-Pgrekey-Timestamp>.<body>\"."},
+    {"webhook.timeout", SETTING_DURATION_S, AT(webhook_timeout_s), 1, 300, "10s", NULL, NULL,
+     "How long an answer is waited for. What fails is tried again for an hour."},
+    {"webhook.lag", SETTING_DURATION_S, AT(webhook_lag_s), 0, DAY_S, "5min", NULL, NULL,
+     "The lag that is an alarm. 0: none is."},
+    {"webhook.after", SETTING_DURATION_S, AT(webhook_after_s), 0, DAY_S, "30s", NULL, NULL,
+     "How long a server has to be out of reach before that is one."},
+
     {"reconnect.min", SETTING_DURATION_MS, AT(reconnect_min_ms), 10, 60 * MINUTE_MS, "500ms", NULL, NULL,
      "Pause before a lost connection is made anew; it doubles with each failure."},
     {"reconnect.max", SETTING_DURATION_MS, AT(reconnect_max_ms), 10, 60 * MINUTE_MS, "30s", NULL, NULL,

@@ -53,6 +53,9 @@ struct settings {
     int64_t guard_wal_budget;                   /* guard.wal_budget, bytes; 0: none */
     int64_t guard_warn_percent;                 /* guard.warn_percent */
     int64_t guard_act_percent;                  /* guard.act_percent */
+    char *webhook_url, *webhook_secret_file;    /* webhook.url, webhook.secret_file; NULL */
+    int64_t webhook_timeout_s;                  /* webhook.timeout */
+    int64_t webhook_lag_s, webhook_after_s;     /* webhook.lag (0: none), webhook.after */
     char *http_listen;                          /* http.listen: ADDRESS:PORT, or off */
     char *guard_action;                         /* guard.action: alert, stop_snapshots, drop_slot */
     int64_t reconnect_min_ms, reconnect_max_ms; /* reconnect.min, reconnect.max */

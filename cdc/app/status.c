@@ -4,13 +4,16 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cdc/app/cli.h"
+#include "cdc/app/monitor/http.h"
 #include "cdc/base/lsn.h"
 #include "cdc/pg/pg.h"
 
 /* What is left before the slot is lost, below which it is time to act. */
 #define SAFE_WAL_LOW_BYTES (INT64_C(1) << 30)
+#define WATCH_EVERY_S 2
 
 /* --- judging --- */
 
@@ -58,7 +61,7 @@ static void judge_lag(struct status *status)
         status->has_lag_bytes = true;
         status->lag_bytes = end > report->position.lsn ? end - report->position.lsn : 0;
     }
-    if (report->engine_running && report->heartbeat_age_s >= 0) {
+    if (report->engine_running && report->heartbeat_age_s >= 0 && report->lag_s >= 0) {
         status->has_lag_s = true;
         status->lag_s = report->lag_s;
     }
@@ -222,21 +225,64 @@ static int read_source(const struct cli *cli, struct status *status, struct err 
     return code;
 }
 
-int cmd_status(const struct cli *cli)
+/* The engine's own sentence, by HTTP/1.0 on its address: a small answer from this host, so that no client is needed. */
+static void ask_engine(const char *listen, char *text, size_t size)
+{
+    static const char request[] = "GET /status.txt HTTP/1.0\r\n\r\n";
+    char answer[2048];
+    size_t len = 0;
+    int fd = http_connect(listen);
+    if (fd < 0)
+        return;
+    if (write(fd, request, sizeof(request) - 1) == (ssize_t)sizeof(request) - 1)
+        for (ssize_t got; len + 1 < sizeof(answer) && (got = read(fd, answer + len, sizeof(answer) - 1 - len)) > 0;)
+            len += (size_t)got;
+    close(fd);
+    answer[len] = '\0';
+    const char *body = strstr(answer, "\r\n\r\n");
+    if (body && strstr(answer, " 200 "))
+        snprintf(text, size, "%.*s", (int)strcspn(body + 4, "\n"), body + 4);
+}
+
+/* One look. Returns the exit code. */
+static int look(const struct cli *cli)
 {
     struct status status = {.settings = cli->settings};
     struct err err = {0};
+    char line[1024];
     if (read_target(cli, &status, &err) < 0)
         status.target_err = err;
     err = (struct err){0};
     if (read_source(cli, &status, &err) < 0)
         status.source_err = err;
+    if (status.target_err.kind != ERR_NONE)
+        ask_engine(cli->settings->http_listen, status.live, sizeof(status.live));
     status_judge(&status);
     int code = status.exit_code;
-    if (!cli->json)
+    if (command_has(cli->line, OPT_CHECK)) {
+        code = status_check(&status, (double)command_seconds(cli->line, OPT_WARN_LAG, 60),
+                            (double)command_seconds(cli->line, OPT_CRITICAL_LAG, 300), line, sizeof(line));
+        puts(line);
+    } else if (!cli->json) {
         status_print(&status);
-    else if (status_print_json(&status) < 0)
+    } else if (status_print_json(&status) < 0) {
         code = EXIT_INTERNAL;
+    }
     pipeline_report_free(status.report);
     return code;
+}
+
+int cmd_status(const struct cli *cli)
+{
+    bool screen = isatty(STDOUT_FILENO) && !cli->json;
+    if (!command_has(cli->line, OPT_WATCH))
+        return look(cli);
+    for (;;) {
+        if (screen)
+            fputs("\033[H\033[2J", stdout);
+        int code = look(cli);
+        if (fflush(stdout) != 0)
+            return code;
+        sleep(WATCH_EVERY_S);
+    }
 }

@@ -42,9 +42,13 @@ struct status {
     size_t note_count;
     struct status_note notes[STATUS_NOTES_MAX]; /* what needs attention */
     int exit_code;
+    char live[512]; /* what an engine on this host says, where the target does not answer; "": nothing */
 };
 
 void status_judge(struct status *status);
+
+/* status_check.c: the plugin's line, without newline, and its exit code: 0 ok, 1 warning, 2 critical, 3 not known. */
+int status_check(const struct status *status, double warn_s, double critical_s, char *line, size_t size);
 
 /* status_print.c */
 void status_print(const struct status *status);

@@ -56,6 +56,29 @@ static void print_head(const struct status *status)
     putchar('\n');
 }
 
+/* How it will go on, and how it went. */
+static void print_pace(const struct pipeline_report *report)
+{
+    char text[32];
+    if (report->time_left_s != 0) {
+        label("pace");
+        printf("the source writes %s/s", progress_bytes(report->source_rate, text, sizeof(text)));
+        printf(", %s/s worked off: ", progress_bytes(report->apply_rate, text, sizeof(text)));
+        if (report->time_left_s < 0)
+            puts("it falls behind");
+        else
+            printf("caught up in %s\n", progress_duration(report->time_left_s, text, sizeof(text)));
+    }
+    if (report->p50_s >= 0) {
+        label("latency");
+        printf("p50 %s", progress_duration(report->p50_s, text, sizeof(text)));
+        printf(", p99 %s", progress_duration(report->p99_s, text, sizeof(text)));
+        if (report->message_age_s >= 0)
+            printf("; newest heartbeat %s ago", progress_duration(report->message_age_s, text, sizeof(text)));
+        putchar('\n');
+    }
+}
+
 static void print_position(const struct status *status)
 {
     const struct pipeline_report *report = status->report;
@@ -67,6 +90,10 @@ static void print_position(const struct status *status)
     if (report->updated_at[0])
         printf(", written %s", report->updated_at);
     putchar('\n');
+    label("stages");
+    printf("received %s", report->received_lsn ? lsn_format(report->received_lsn, lsn) : "-");
+    printf(", applied %s", lsn_format(report->position.lsn, lsn));
+    printf(", confirmed %s\n", report->confirmed_lsn ? lsn_format(report->confirmed_lsn, lsn) : "-");
     label("behind");
     printf("%s", status->has_lag_bytes ? progress_bytes((double)status->lag_bytes, text, sizeof(text)) : "unknown");
     if (status->has_lag_s)
@@ -76,6 +103,8 @@ static void print_position(const struct status *status)
     if (report->engine_running && report->rows_per_s > 0)
         printf(", applying %s rows/s", progress_count(report->rows_per_s, text, sizeof(text)));
     putchar('\n');
+    if (status->has_lag_s)
+        print_pace(report);
 }
 
 static void print_snapshot(const struct status *status)
@@ -95,8 +124,13 @@ static void print_snapshot(const struct status *status)
     if (!report || report->position.state != PIPELINE_SNAPSHOT)
         return;
     label("snapshot");
-    printf("%d of %d parts, %s rows\n", report->snapshot_parts_done, report->snapshot_parts,
+    printf("%d of %d parts, %s rows", report->snapshot_parts_done, report->snapshot_parts,
            progress_count((double)report->snapshot_rows, text, sizeof(text)));
+    if (report->engine_running && report->snapshot_expected)
+        printf(" of about %s", progress_count((double)report->snapshot_expected, text, sizeof(text)));
+    if (report->engine_running && report->snapshot_left_s >= 0)
+        printf(", %s left", progress_duration(report->snapshot_left_s, text, sizeof(text)));
+    putchar('\n');
 }
 
 static void print_resync(const struct status *status)
@@ -144,6 +178,9 @@ static void print_source(const struct status *status)
     printf("%s: %s", status->settings->source_slot, slot->active ? "active" : "not active");
     if (status->retained_bytes >= 0)
         printf(", keeps %s of WAL", progress_bytes((double)status->retained_bytes, text, sizeof(text)));
+    if (slot->confirmed_lsn && slot->current_lsn > slot->confirmed_lsn)
+        printf(", %s not confirmed",
+               progress_bytes((double)(slot->current_lsn - slot->confirmed_lsn), text, sizeof(text)));
     if (slot->has_safe_wal_size)
         printf(", lost after %s more", progress_bytes((double)slot->safe_wal_size, text, sizeof(text)));
     else
@@ -265,6 +302,10 @@ void status_print(const struct status *status)
     print_head(status);
     if (status->target_err.kind != ERR_NONE)
         print_unreachable("target", &status->target_err);
+    if (*status->live) {
+        label("engine");
+        printf("%s (by http)\n", status->live);
+    }
     print_position(status);
     print_snapshot(status);
     print_resync(status);
@@ -344,6 +385,11 @@ static void put_engine(struct json *json, const struct pipeline_report *report)
     json_int(json, "parts", report->snapshot_parts);
     json_int(json, "parts_done", report->snapshot_parts_done);
     json_int(json, "rows", report->snapshot_rows);
+    json_int(json, "rows_expected", report->snapshot_expected);
+    if (report->engine_running && report->snapshot_left_s >= 0)
+        json_double(json, "time_left_s", report->snapshot_left_s);
+    else
+        json_null(json, "time_left_s");
     json_lsn(json, "joined_at", report->join_lsn);
     json_int(json, "taken_off", (int64_t)report->fast_load.off);
     json_int(json, "not_built_again", (int64_t)report->fast_load.failed);
@@ -388,6 +434,26 @@ static void put_rules(struct json *json, const struct pipeline_report *report)
     json_close(json, ']');
 }
 
+static void put_known(struct json *json, const char *key, bool known, double value)
+{
+    if (known && value >= 0)
+        json_double(json, key, value);
+    else
+        json_null(json, key);
+}
+
+static void put_pace(struct json *json, const struct status *status)
+{
+    const struct pipeline_report *report = status->report;
+    bool running = report->engine_running;
+    put_known(json, "time_left_s", status->has_lag_s, report->time_left_s);
+    put_known(json, "source_bytes_per_s", running, report->source_rate);
+    put_known(json, "apply_bytes_per_s", running, report->apply_rate);
+    put_known(json, "heartbeat_age_s", running, report->message_age_s);
+    put_known(json, "p50_s", running, report->p50_s);
+    put_known(json, "p99_s", running, report->p99_s);
+}
+
 static void put_pipeline(struct json *json, const struct status *status)
 {
     const struct pipeline_report *report = status->report;
@@ -406,6 +472,7 @@ static void put_pipeline(struct json *json, const struct status *status)
         json_double(json, "seconds", status->lag_s);
     else
         json_null(json, "seconds");
+    put_pace(json, status);
     json_close(json, '}');
     put_engine(json, report);
     json_open(json, "source_identity", '{');
@@ -432,6 +499,7 @@ int status_print_json(const struct status *status)
     json_open(&json, NULL, '{');
     json_text(&json, "pipeline", status->settings->pipeline);
     json_text(&json, "state", status->state);
+    json_text(&json, "live", *status->live ? status->live : NULL);
     put_side(&json, "source", &status->source_err);
     put_side(&json, "target", &status->target_err);
     if (status->report)

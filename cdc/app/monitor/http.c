@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include "cdc/app/monitor/assets.h"
 #include "cdc/app/monitor/render.h"
@@ -89,6 +91,8 @@ static enum MHD_Result route(struct http *http, struct MHD_Connection *connectio
         return answer_rendered(http, connection, "text/plain; version=0.0.4; charset=utf-8", render_metrics);
     if (strcmp(url, "/status.json") == 0)
         return answer_rendered(http, connection, "application/json", render_json);
+    if (strcmp(url, "/status.txt") == 0)
+        return answer_rendered(http, connection, "text/plain; charset=utf-8", render_line);
     if (strcmp(url, "/healthz") == 0)
         return answer_health(http, connection, false);
     if (strcmp(url, "/readyz") == 0)
@@ -136,6 +140,25 @@ static struct addrinfo *resolve(const char *listen)
         return NULL;
     snprintf(host, sizeof(host), "%.*s", (int)(bracketed ? len - 2 : len), listen + (bracketed ? 1 : 0));
     return getaddrinfo(host, colon + 1, &hints, &found) == 0 ? found : NULL;
+}
+
+int http_connect(const char *listen)
+{
+    const struct timeval patience = {.tv_sec = 1};
+    if (!listen || strcmp(listen, "off") == 0)
+        return -1;
+    struct addrinfo *address = resolve(listen);
+    if (!address)
+        return -1;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0 ||
+                    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
+                    connect(fd, address->ai_addr, address->ai_addrlen) != 0)) {
+        close(fd);
+        fd = -1;
+    }
+    freeaddrinfo(address);
+    return fd;
 }
 
 static bool is_loopback(const struct sockaddr *address)

@@ -14,4 +14,7 @@ struct http;
 struct http *http_start(const char *listen, struct monitor *monitor);
 void http_stop(struct http *http); /* NULL is fine */
 
+/* A connection to whoever listens there, with a second's patience; -1 where nobody does. */
+int http_connect(const char *listen);
+
 #endif

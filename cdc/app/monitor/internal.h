@@ -6,7 +6,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "cdc/app/monitor/alarm.h"
 #include "cdc/app/monitor/monitor.h"
+#include "cdc/app/monitor/webhook.h"
 #include "cdc/lag/pace.h"
 #include "sinks/postgres/state/state.h"
 
@@ -36,6 +38,9 @@ struct monitor {
     _Atomic bool drop_wanted; /* the guard has said so */
     bool cannot_send;         /* the source takes no message of ours: told once */
     /* the tick's own */
+    struct webhook *webhook; /* NULL: none */
+    struct alarms alarms;
+    bool told_streaming;
     int64_t next_retained_us;
     /* target.c, its thread's own */
     int64_t next_report_us;

@@ -1,6 +1,7 @@
 /* Life of the monitor, and its tick: once a second, without waiting for anybody. */
 #include "cdc/app/monitor/monitor.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -8,6 +9,7 @@
 #include "cdc/app/monitor/internal.h"
 #include "cdc/base/arena.h"
 #include "cdc/base/clock.h"
+#include "cdc/base/log.h"
 
 #define TICK_US INT64_C(1000000)
 
@@ -73,6 +75,26 @@ static void note_history(struct monitor *m, const struct view *view, int64_t *ne
     m->highest_lag_s = m->highest_lag_bytes = -1;
 }
 
+static void tell_alarms(struct monitor *m, const struct view *view)
+{
+    const struct settings *settings = m->engine->settings;
+    const struct alarm_limits limits = {.lag_s = (double)settings->webhook_lag_s,
+                                        .after_s = (double)settings->webhook_after_s};
+    struct alarm_change changes[ALARM_COUNT];
+    if (view->phase == PHASE_STREAMING && !m->told_streaming) { /* what an earlier process may have told is over */
+        m->told_streaming = true;
+        webhook_send(m->webhook, "ended", true, "the engine runs and streams", view->lag_s);
+    }
+    size_t count = alarms_look(&m->alarms, &limits, view, clock_mono_us(), changes);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = alarm_name(changes[i].alarm);
+        char quoted[LOG_QUOTED_MAX];
+        log_event(changes[i].over ? LOG_INFO : LOG_WARN, changes[i].over ? "alarm_over" : "alarm", "about=%s msg=%s",
+                  name, log_quote(changes[i].text, quoted, sizeof(quoted)));
+        webhook_send(m->webhook, name, changes[i].over, changes[i].text, view->lag_s);
+    }
+}
+
 static void tick(struct monitor *m, int64_t *next_history_us)
 {
     struct view view;
@@ -84,6 +106,7 @@ static void tick(struct monitor *m, int64_t *next_history_us)
     note_history(m, &view, next_history_us);
     pthread_mutex_unlock(&m->lock);
     monitor_guard(m, &view);
+    tell_alarms(m, &view);
     view_done(&view);
 }
 
@@ -116,6 +139,8 @@ int monitor_start(struct engine *engine, struct monitor **ret_monitor, struct er
     m->guard.full_in_s = -1;
     pthread_mutex_init(&m->lock, NULL);
     *ret_monitor = m;
+    if (webhook_start(engine->settings, &m->webhook, reterr) != 0)
+        return -1;
     if (observer_start(&m->source, m, "source", monitor_look_at_source, reterr) != 0 ||
         (m->has_target && observer_start(&m->target, m, "target", monitor_look_at_target, reterr) != 0))
         return -1;
@@ -125,6 +150,13 @@ int monitor_start(struct engine *engine, struct monitor **ret_monitor, struct er
     return 0;
 }
 
+void monitor_failed(struct monitor *m, const struct err *why)
+{
+    char text[ERR_TEXT_MAX + 32];
+    snprintf(text, sizeof(text), "the engine has ended: %s", why->message);
+    webhook_send(m->webhook, "ended", false, text, -1);
+}
+
 void monitor_stop(struct monitor *m)
 {
     if (!m)
@@ -132,6 +164,7 @@ void monitor_stop(struct monitor *m)
     m->stop = true;
     if (m->ticking)
         pthread_join(m->tick, NULL);
+    webhook_stop(m->webhook);
     observer_stop(&m->source);
     observer_stop(&m->target);
     struct view last = {.quarantine = m->quarantine, .quarantine_count = m->quarantine_count};

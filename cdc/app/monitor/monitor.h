@@ -20,6 +20,8 @@ struct monitor;
 int monitor_start(struct engine *engine, struct monitor **ret_monitor, struct err *reterr) MUST_CHECK;
 /* Ends its threads; engine->vitals is NULL afterwards. NULL is fine. */
 void monitor_stop(struct monitor *monitor);
+/* The run has failed for this reason: the last thing that is told. */
+void monitor_failed(struct monitor *monitor, const struct err *why);
 
 /* What is known at this moment. Any thread; waits for no server. The caller calls view_done(). */
 void monitor_view(struct monitor *monitor, struct view *ret_view);

@@ -14,6 +14,9 @@ void render_page(const struct view *view, struct buf *out);
 /* What `pgrekey status` asks for where the target does not answer. */
 void render_json(const struct view *view, struct buf *out);
 
+/* One line of it, for people. */
+void render_line(const struct view *view, struct buf *out);
+
 /* render_plot.c: the lag of the last hour. */
 void render_plot(const struct view *view, struct buf *out);
 /* Text inside HTML. */

@@ -1,6 +1,7 @@
 /* The view as JSON, for `pgrekey status` where the target does not answer, and for whoever wants to script. */
 #include "cdc/app/json.h"
 #include "cdc/app/monitor/render.h"
+#include "cdc/app/progress.h"
 
 static void known(struct json *json, const char *key, double value)
 {
@@ -40,6 +41,26 @@ static void put_stages(const struct view *view, struct json *json)
         json_close(json, '}');
     }
     json_close(json, ']');
+}
+
+void render_line(const struct view *view, struct buf *out)
+{
+    char text[32];
+    buf_printf(out, "%s", view->paused ? "paused" : vitals_phase_name(view->phase));
+    if (view->lag_s >= 0)
+        buf_printf(out, ", %s behind", progress_duration(view->lag_s, text, sizeof(text)));
+    if (view->has_lag_bytes) {
+        buf_printf(out, " (%s of WAL)", progress_bytes((double)view->lag_bytes, text, sizeof(text)));
+        if (view->time_left_s < 0)
+            buf_puts(out, ", falls behind");
+        else if (view->time_left_s > 0)
+            buf_printf(out, ", caught up in %s", progress_duration(view->time_left_s, text, sizeof(text)));
+    }
+    if (!view->source_reached)
+        buf_puts(out, ", the source does not answer");
+    if (view->has_target && !view->target_reached)
+        buf_puts(out, ", the target does not answer");
+    buf_putc(out, '\n');
 }
 
 void render_json(const struct view *view, struct buf *out)
