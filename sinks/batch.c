@@ -30,6 +30,7 @@ void batch_reset(struct batch *batch)
     batch->snapshot_part = -1;
     batch->part_done = false;
     batch->joins = false;
+    batch->offset_count = batch->letter_count = 0;
 }
 
 void batch_add_row(struct batch *batch, struct row *row)

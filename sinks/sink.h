@@ -33,6 +33,23 @@ struct txn_mark {
     uint32_t xid;
 };
 
+/* How far a partition of a topic has been read, where the source is one: durable with the batch, and moved from where
+ * it stood by compare-and-set. */
+struct batch_offset {
+    const char *topic;
+    int partition;
+    int64_t from, to; /* of the next message; from -1: none is recorded */
+    uint64_t lsn;     /* of the last source transaction that was seen there */
+};
+
+/* A message that is none: recorded by its place, without what it holds. */
+struct batch_letter {
+    const char *topic;
+    int partition;
+    int64_t offset;
+    const char *reason;
+};
+
 /* One piece of the stream (or of a table's snapshot), filled by the receiving thread, applied by another.
  * Rows behind the last mark belong to a transaction that goes on in the next batch. */
 struct batch {
@@ -50,6 +67,9 @@ struct batch {
     bool joins;
     int joined_part;
     uint64_t joined_rows;
+    size_t offset_count, letter_count; /* of a replay: moved and recorded when the target transaction ends */
+    const struct batch_offset *offsets;
+    const struct batch_letter *letters;
 };
 
 void batch_init(struct batch *batch);

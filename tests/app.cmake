@@ -10,6 +10,7 @@ pgrekey_unit_test(json app)
 pgrekey_unit_test(monitor app)
 pgrekey_unit_test(alarm app)
 pgrekey_unit_test(status_check app)
+pgrekey_unit_test(keys app)
 pgrekey_unit_test(findings app)
 pgrekey_unit_test(check_plan app test_catalogs)
 # What is generated and kept in the tree must be what the program generates.

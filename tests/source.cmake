@@ -1,5 +1,6 @@
 pgrekey_unit_test(wal2json source)
 pgrekey_unit_test(rowreader source)
+pgrekey_unit_test(record source)
 
 # Run by tests/integration/source_types_test.sh: stream, COPY and reads by key, compared value by value.
 add_executable(types_roundtrip integration/types_roundtrip.c)

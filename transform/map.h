@@ -67,6 +67,11 @@ int map_skip(struct map *map, const char *names, struct map_issues *issues, stru
 int map_bind(struct map *map, const struct catalog *source, const struct catalog *target, struct map_issues *issues,
              struct err *reterr) MUST_CHECK;
 
+/* Of a map that is bound to both: from now on each rule takes rows as it wrote them, from topics, and
+ * map_rule_source() is what they look like: the rule's columns in their order, its locator the key. `check`: values may
+ * have changed on the way (masking), so whether they fit is looked at. */
+void map_bind_topics(struct map *map, bool check);
+
 /* The schemas either side's catalogue must be read for. *ret_count names. */
 const char *const *map_source_schemas(const struct map *map, size_t *ret_count);
 const char *const *map_target_schemas(const struct map *map, size_t *ret_count);

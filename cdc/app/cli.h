@@ -27,6 +27,7 @@ int cli_open_replication(const struct cli *cli, PGconn **ret_conn, struct err *r
 
 /* One object per command. */
 int cmd_run(const struct cli *cli);
+int cmd_replay(const struct cli *cli);
 int cmd_check(const struct cli *cli);
 int cmd_init(const struct cli *cli);
 int cmd_status(const struct cli *cli);

@@ -26,7 +26,7 @@ static const struct option_def options[OPTION_COUNT] = {
     [OPT_HELP] = {"help", 'h', OPTION_FLAG, NULL, NULL, "help on the command"},
     [OPT_VERSION] = {"version", 0, OPTION_FLAG, NULL, NULL, "the version"},
     [OPT_UNTIL_CAUGHT_UP] = {"until-caught-up", 0, OPTION_FLAG, NULL, NULL,
-                             "end where the source's WAL ended at the start of the run"},
+                             "end where the source's WAL (of a replay: the topics) ended at the start"},
     [OPT_UNTIL] = {"until", 0, OPTION_LSN, "LSN", NULL, "end once the position is at or past LSN"},
     [OPT_DEEP] = {"deep", 0, OPTION_FLAG, NULL, NULL,
                   "also count NaN and Infinity in mapped columns (reads whole tables)"},
@@ -57,6 +57,10 @@ static const struct option_def options[OPTION_COUNT] = {
     [OPT_WARN_LAG] = {"warn-lag", 0, OPTION_DURATION, "TIME", NULL, "with --check: a lag that is a warning (60s)"},
     [OPT_CRITICAL_LAG] = {"critical-lag", 0, OPTION_DURATION, "TIME", NULL,
                           "with --check: a lag that is critical (300s)"},
+    [OPT_UNTIL_TIME] = {"until-time", 0, OPTION_TEXT, "TIME", NULL, "end before what was committed after TIME"},
+    [OPT_SINCE] = {"since", 0, OPTION_LSN, "LSN", NULL, "go back to LSN and apply again what came after it"},
+    [OPT_SINCE_TIME] = {"since-time", 0, OPTION_TEXT, "TIME", NULL, "the same by the time of commits"},
+    [OPT_TABLES] = {"tables", 0, OPTION_TEXT, "TABLE,...", NULL, "only these tables of the target, and mirrors"},
     [OPT_EXAMPLE] = {"example", 0, OPTION_FLAG, NULL, NULL, "as a settings file to start from"},
 };
 
@@ -74,6 +78,22 @@ static const struct command commands[] = {
      .options = BIT(UNTIL_CAUGHT_UP) | BIT(UNTIL),
      .settings = true,
      .run = cmd_run},
+    {.name = "replay",
+     .summary = "apply what was published to Kafka to a PostgreSQL target",
+     .detail =
+         "Reads the topics under kafka.prefix and writes them to target.dsn by the same mapping: rows and mirrors as "
+         "they "
+         "were published, derivations computed anew, masked by `mask:` unless replay.masking is off. No connection to "
+         "the source is needed.\n\n"
+         "An empty database begins with the last state of every key, up to a point behind which nothing has been "
+         "compacted away; from there on, or from the position that the database holds, whole source transactions "
+         "follow in commit order, across all topics. How far it is stands on the target, in the same transaction as "
+         "the rows. Runs until it is told to stop, or to the end that an option names.",
+     .exits = "0 stopped, or the end was reached; 3 a server stayed unreachable; 4 refused, since going on would do "
+              "harm; 5 refused in mid-stream (see `pgrekey status`)",
+     .options = BIT(UNTIL_CAUGHT_UP) | BIT(UNTIL) | BIT(UNTIL_TIME) | BIT(SINCE) | BIT(SINCE_TIME) | BIT(TABLES),
+     .settings = true,
+     .run = cmd_replay},
     {.name = "check",
      .summary = "look at both servers and the mapping before anything is changed",
      .detail = "Says what would go wrong, and for each finding what to do about it. Changes nothing; for a moment it "

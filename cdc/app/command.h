@@ -48,6 +48,10 @@ enum option_id {
     OPT_CHECK,
     OPT_WARN_LAG,
     OPT_CRITICAL_LAG,
+    OPT_UNTIL_TIME,
+    OPT_SINCE,
+    OPT_SINCE_TIME,
+    OPT_TABLES,
     OPTION_COUNT,
 };
 

@@ -112,6 +112,18 @@ int pgsink_resume(struct sink *sink, struct err *reterr) MUST_CHECK;
 /* Did an operator ask for it (`pgrekey resume`) since the last call? Known after sink_tick. */
 bool pgsink_resume_requested(struct sink *sink);
 
+/* What a replay has recorded of its topics; freed by pgsink_offsets_free. ERR_CONFIG where the engine's schema is from
+ * before there was a replay. */
+int pgsink_offsets_read(struct sink *sink, struct batch_offset **ret_offsets, size_t *ret_count,
+                        struct err *reterr) MUST_CHECK;
+void pgsink_offsets_free(struct batch_offset *offsets, size_t count);
+/* Records them as they are given, whatever stood there, in a transaction of its own. */
+int pgsink_offsets_set(struct sink *sink, const struct batch_offset *offsets, size_t count,
+                       struct err *reterr) MUST_CHECK;
+
+/* Sets the position back to an earlier one and forgets the offsets: what comes after it is applied again. */
+int pgsink_rewind(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
+
 void pgsink_figures(struct sink *sink, struct sink_figures *ret_figures);
 
 #endif

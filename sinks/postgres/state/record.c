@@ -7,6 +7,7 @@
 #include "cdc/base/lsn.h"
 #include "sinks/postgres/session/pipe.h"
 #include "sinks/postgres/session/session.h"
+#include "sinks/postgres/state/offsets.h"
 
 /* The compare-and-set as a statement that fails, by dividing by zero, where it touches no row: so COMMIT can be sent
  * right behind it. */
@@ -69,6 +70,7 @@ void record_send(struct pgsink *s, struct pipe *pipe, const struct batch *batch,
         move(s, pipe, batch->end_lsn);
     if (batch->snapshot_part >= 0 || s->loader || batch->joins)
         part_send(s, pipe, batch);
+    offsets_send(s, pipe, batch);
     ret_sent->commit = pipe_run(pipe, "COMMIT");
 }
 
@@ -102,8 +104,8 @@ int record_commit(struct pgsink *s, const struct batch *batch, struct err *reter
 
 int record_forget(PGconn *conn, const char *pipeline, bool requests_too, struct err *reterr)
 {
-    static const char *const TABLES[] = {"counter", "snapshot_part", "quarantine", "pending_reference",
-                                         "gone",    "mapping_step",  "request",    "resync"};
+    static const char *const TABLES[] = {"counter",      "snapshot_part", "quarantine",  "pending_reference", "gone",
+                                         "mapping_step", "replay_offset", "dead_letter", "request",           "resync"};
     const char *params[1] = {pipeline};
 
     for (size_t i = 0; i < sizeof(TABLES) / sizeof(*TABLES) - (requests_too ? 0 : 2); i++) {

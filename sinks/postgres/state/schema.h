@@ -13,6 +13,8 @@
  *   taken_off         indexes and foreign keys that a fast load has still to build again
  *   request           what operators ask of a running engine
  *   resync            tables that are read again while the stream runs, and how far they are
+ *   replay_offset     how far a replay has read its topics
+ *   dead_letter       messages that a replay could not read
  *   audit             retries, discards, pauses, resumes, deletes by count
  *   namespace         the UUIDv5 namespace a pipeline, for pgrekey.id()
  *   adopted           target rows that were there before and are the source's: derived id -> existing id
@@ -37,6 +39,6 @@ void schema_put_function_grants(struct buf *sql, const char *role);
 /* CREATE ROLE (without a password), grants, ALTER ROLE … SET log_min_messages and friends. */
 void schema_put_roles(struct buf *sql, const struct schema_options *options);
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 #endif

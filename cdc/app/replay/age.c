@@ -1,0 +1,103 @@
+/* How old may a position be? Of a deleted key compaction forgets even the delete, delete.retention.ms after it: a
+ * database that has not seen it by then keeps the row for ever. So what a position has still to see must be younger. */
+#include "cdc/app/replay/replay.h"
+#include "cdc/base/clock.h"
+#include "cdc/base/lsn.h"
+
+#define WAIT_MS 200
+#define QUIET_MAX 300
+
+struct ends {
+    struct record first; /* the first END behind the position; lsn 0: there is none */
+    uint64_t from;       /* the last END up to --since's time */
+    bool trimmed;        /* of what came before the first END there nobody knows */
+};
+
+static int scan(struct replay *r, uint64_t lsn, struct ends *ret, struct err *reterr)
+{
+    const struct batch_offset *stored =
+        r->options->from_us || r->options->from_lsn ? NULL : replay_offset_find(r, r->txn_topic, 0);
+    struct kafka_partition *reader = NULL;
+    struct record_decoder *decoder = record_decoder_new();
+    int64_t low = 0, high = 0;
+    int got = 0, quiet = 0;
+    *ret = (struct ends){0};
+    if (kafka_watermarks(r->kafka, r->txn_topic, 0, &low, &high, reterr) != 0 ||
+        kafka_partition_open(r->kafka, r->txn_topic, 0, stored && stored->to > low ? stored->to : low, &reader,
+                             reterr) != 0) {
+        record_decoder_free(decoder);
+        return -1;
+    }
+    ret->trimmed = stored ? stored->to < low : low > 0;
+    while (got >= 0 && kafka_reached(reader) < high && quiet < QUIET_MAX && !run_stop) {
+        struct kafka_message message;
+        struct record record;
+        got = kafka_next(reader, WAIT_MS, &message, reterr);
+        quiet = got ? 0 : quiet + 1;
+        if (got <= 0 || !message.value)
+            continue;
+        record_decode(decoder, message.value, message.value_len, &record);
+        if (record.kind != RECORD_END)
+            continue;
+        if (record.lsn <= lsn)
+            ret->trimmed = false;
+        if (record.ts_ms * 1000 <= r->options->from_us)
+            ret->from = record.lsn;
+        if (record.lsn > lsn && ret->first.lsn == 0)
+            ret->first = record;
+        if (ret->first.lsn && record.ts_ms * 1000 > r->options->from_us)
+            break;
+    }
+    kafka_partition_close(reader);
+    record_decoder_free(decoder);
+    if (got >= 0 && run_stop)
+        return err_set(reterr, ERR_STOP, "stopped");
+    return got < 0 ? -1 : 0;
+}
+
+static int refuse_old(const struct replay *r, uint64_t lsn, struct err *reterr)
+{
+    char text[LSN_TEXT_MAX];
+    (void)err_set(reterr, ERR_REFUSED,
+                  "the position %s is older than delete.retention.ms (%lld s): deletes behind it may be gone from the "
+                  "topics, and their rows would stay for ever",
+                  lsn_format(lsn, text), (long long)(r->retention_ms / 1000));
+    return err_hint(reterr, "begin afresh: `pgrekey drop`, empty the target's tables, replay again");
+}
+
+static int set_back(struct replay *r, uint64_t lsn, struct err *reterr)
+{
+    char from[LSN_TEXT_MAX], at[LSN_TEXT_MAX];
+    if (lsn > r->position.lsn) {
+        (void)err_set(reterr, ERR_REFUSED,
+                      "the database is at %s, and what lies between that and --since %s would be "
+                      "left out",
+                      lsn_format(r->position.lsn, at), lsn_format(lsn, from));
+        return err_hint(reterr, "leave --since out: a replay goes on where it was");
+    }
+    if (pgsink_rewind(r->sink, lsn, reterr) != 0)
+        return -1;
+    r->position.lsn = lsn;
+    pgsink_offsets_free(r->offsets, r->offset_count);
+    r->offsets = NULL;
+    r->offset_count = 0;
+    return 0;
+}
+
+int replay_check_age(struct replay *r, struct err *reterr)
+{
+    const struct replay_options *options = r->options;
+    struct ends ends;
+    uint64_t lsn = options->from_lsn ? options->from_lsn : r->position.lsn;
+    if (scan(r, lsn, &ends, reterr) != 0)
+        return -1;
+    if (options->from_us && ends.from < r->position.lsn) {
+        lsn = ends.from > r->publisher.snapshot_lsn ? ends.from : r->publisher.snapshot_lsn;
+        if (scan(r, lsn, &ends, reterr) != 0)
+            return -1;
+    }
+    bool old = ends.first.lsn && (ends.trimmed || ends.first.ts_ms < clock_wall_us() / 1000 - r->retention_ms);
+    if (old || lsn < r->publisher.snapshot_lsn)
+        return refuse_old(r, lsn, reterr);
+    return options->from_lsn || options->from_us ? set_back(r, lsn, reterr) : 0;
+}
