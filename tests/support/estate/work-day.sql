@@ -80,7 +80,8 @@ CREATE PROCEDURE estate.work(seed bigint, transactions bigint, late bigint, paus
 DECLARE
     kinds bigint := (SELECT count(*) FROM estate.kind);
     each estate.kind;
-    rest bigint := 0;
+    first bigint := (SELECT coalesce(sum(n + in_vain), 0) FROM estate.done); -- the day goes on
+    rest bigint := (SELECT coalesce(sum(done.n + in_vain), 0) FROM estate.done JOIN estate.kind USING (name));
     slot int;
     what text;
     tally jsonb := '{}';
@@ -89,7 +90,7 @@ BEGIN
     PERFORM set_config('estate.day', (seed * 1000003)::text, false);
     -- so many of a kind later that as many transactions are between as are wanted
     PERFORM set_config('estate.late', (1 + late / (kinds * 5))::text, false);
-    FOR i IN 1 .. transactions LOOP
+    FOR i IN first + 1 .. first + transactions LOOP
         slot := i % 20;
         IF slot < 16 THEN
             what := estate.everyday(slot, i);
