@@ -100,7 +100,7 @@ INSERT INTO estate.kind (name, statements) VALUES
 ('record goes', ARRAY[$$DELETE FROM dispatch_record WHERE id = estate.pick('dispatch_record', $1, 85)$$]),
 ('comment is written', ARRAY[$$INSERT INTO dispatch_comment (created_at, text, author_id, plan_id) VALUES (estate.today($1), estate.phrase(estate.rnd($1, 86, 30)), estate.pick('auth_user', $1, 87), estate.pick('dispatch_plan', $1, 88))$$]),
 ('comment is written over', ARRAY[$$UPDATE dispatch_comment SET text = estate.phrase(estate.rnd($1, 89, 30)) || ' Edited.' WHERE id = estate.pick('dispatch_comment', $1, 90)$$]),
-('comment loses its text', ARRAY[$$UPDATE dispatch_comment SET text = NULL WHERE id = estate.pick('dispatch_comment', $1, 91)$$]),
+('comment comes without a text', ARRAY[$$INSERT INTO dispatch_comment (created_at, plan_id) VALUES (estate.today($1), estate.pick('dispatch_plan', $1, 91))$$]),
 ('comment goes', ARRAY[$$DELETE FROM dispatch_comment WHERE id = estate.pick('dispatch_comment', $1, 92)$$]),
 ('note is written', ARRAY[$$INSERT INTO dispatch_note (created_at, text, author_id, doctor_id) VALUES (estate.today($1), estate.phrase(estate.rnd($1, 93, 30)), 1, estate.pick('auth_user', $1, 94))$$]),
 ('file moves to another order', ARRAY[$$UPDATE dispatch_file SET instruction_id = CASE WHEN $1 % 4 > 0 THEN estate.pick('dispatch_instruction', $1, 95) END WHERE id = estate.pick('dispatch_file', $1, 96)$$]),
