@@ -6,7 +6,7 @@
 #                                                                where they differ, and prints how many of which table
 
 JUDGE_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-JUDGE_PARTS="people orders cases money"
+JUDGE_PARTS="people orders cases money texts workflow"
 
 # estate_lines SIDE DIR DATABASE [TABLE]: the lines of a side, or of another of its tables.
 estate_lines() {
