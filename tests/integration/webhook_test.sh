@@ -23,7 +23,8 @@ port=$(cluster_free_port)
 echo opensesame >"$T/secret"
 settings_write "webhook:" "  url: http://127.0.0.1:$port/hook?token=topsecret" "  secret_file: secret" "  after: 2s" \
     "  lag: 4s" "breaker:" "  window: 20"
-export PGREKEY_HTTP_LISTEN=127.0.0.1:$(cluster_free_port)
+http_port=$(cluster_free_port)
+export PGREKEY_HTTP_LISTEN=127.0.0.1:$http_port
 : >"$T/hooks"
 python3 "$TOP/tests/support/webhook_receiver.py" "$port" opensesame "$T/hooks" 2 2>"$T/receiver.log" &
 LOAD_PID=$!
