@@ -178,6 +178,8 @@ void engine_sink_options(struct engine *engine, struct pgsink_options *ret_optio
 int engine_open_sink(struct engine *engine, struct sink_position *ret_position, struct err *reterr)
 {
     struct pgsink_options options;
+    if (strcmp(engine->settings->sink, "kafka") == 0)
+        return engine_open_topics(engine, ret_position, reterr);
     engine_sink_options(engine, &options);
     return pgsink_open(&options, &engine->sink, ret_position, reterr);
 }

@@ -120,6 +120,8 @@ int engine_open_source(const struct settings *settings, const char *what, enum e
 void engine_sink_options(struct engine *engine, struct pgsink_options *ret_options);
 /* Opens the sink that the settings name: engine->sink. */
 int engine_open_sink(struct engine *engine, struct sink_position *ret_position, struct err *reterr) MUST_CHECK;
+/* topics_sink.c: of `sink: kafka` */
+int engine_open_topics(struct engine *engine, struct sink_position *ret_position, struct err *reterr) MUST_CHECK;
 /* `never:` as stream and row reader ask for it; context is the engine. */
 bool engine_never(void *context, const char *schema, const char *table, const char *column);
 /* That, and what no rule reads: such a column may be dropped at any time, so it is not asked for by name. */

@@ -94,7 +94,8 @@ static const struct setting table[] = {
     {"kafka.prefix", SETTING_TEXT, AT(kafka_prefix), 0, 0, "pgrekey", NULL, NULL,
      "What the names of all topics begin with, and the `name` in their messages."},
     {"kafka.properties", SETTING_LIST, AT(kafka_properties), 0, 0, NULL, NULL, NULL,
-     "Any property of librdkafka, name=value each: [security.protocol=sasl_ssl, sasl.mechanism=SCRAM-SHA-512]."},
+     "Any property of librdkafka, name=value each: [security.protocol=sasl_ssl, sasl.mechanism=SCRAM-SHA-512]. A value "
+     "with @ before it is the first line of that file: sasl.password=@/etc/pgrekey/kafka-password."},
     {"kafka.properties_file", SETTING_PATH, AT(kafka_properties_file), 0, 0, NULL, NULL, NULL,
      "A file of such properties, one on each line: the place for sasl.password and other secrets."},
 
@@ -102,6 +103,40 @@ static const struct setting table[] = {
      "Whether `pgrekey replay` masks rows by the mapping's `mask:`. off: the copy holds everything as it is."},
     {"masking.key_file", SETTING_PATH, AT(masking_key_file), 0, 0, NULL, NULL, NULL,
      "A file with the secret that values are masked by, 16 bytes or more. The same secret masks alike."},
+
+    {"sink", SETTING_CHOICE, AT(sink), 0, 0, "postgres", "postgres|kafka", NULL,
+     "Where `pgrekey run` writes: straight into the target, or into topics. For topics the target is only asked how "
+     "its "
+     "tables look."},
+    {"kafka.schemas", SETTING_BOOL, AT(kafka_schemas), 0, 1, "false", NULL, NULL,
+     "Put Kafka Connect's schema into every message: sinks that want one need no registry then. Messages grow."},
+    {"kafka.tombstones", SETTING_BOOL, AT(kafka_tombstones), 0, 1, "true", NULL, NULL,
+     "Let a message without a value follow each delete, so that compaction forgets the key."},
+    {"kafka.compression", SETTING_CHOICE, AT(kafka_compression), 0, 0, "zstd", "none|gzip|snappy|lz4|zstd", NULL,
+     "How batches of messages are compressed."},
+    {"kafka.linger", SETTING_DURATION_MS, AT(kafka_linger_ms), 0, 60000, "5ms", NULL, NULL,
+     "How long a message waits for others to go with. A quiet stream is late by as much."},
+    {"kafka.partitions", SETTING_COUNT, AT(kafka_partitions), 1, 10000, "4", NULL, NULL,
+     "Partitions of a data topic that is made. As many workers can replay side by side."},
+    {"kafka.replication", SETTING_COUNT, AT(kafka_replication), 0, 100, "0", NULL, NULL,
+     "Replicas of a topic that is made. 0: the broker's default."},
+    {"kafka.min_compaction_lag", SETTING_DURATION_MS, AT(kafka_min_compaction_lag_ms), 0, 3650 * DAY_S * 1000, "7d",
+     NULL, NULL,
+     "For so long a topic that is made keeps every event of a key; whole transactions can be restored from then on."},
+    {"kafka.delete_retention", SETTING_DURATION_MS, AT(kafka_delete_retention_ms), 0, 3650 * DAY_S * 1000, "14d", NULL,
+     NULL,
+     "For so long a topic that is made keeps deletes, and transactions and dead letters theirs. A replay into a "
+     "database "
+     "with an older position is refused. At least kafka.min_compaction_lag."},
+    {"kafka.message_max_bytes", SETTING_BYTES, AT(kafka_message_max_bytes), 1000, 1000000000, "8MB", NULL, NULL,
+     "The largest message; a topic that is made allows as much. A larger row pauses the pipeline."},
+    {"kafka.transaction_max_rows", SETTING_COUNT, AT(kafka_transaction_max_rows), 1, INT64_C(1000000000), "100000",
+     NULL, NULL,
+     "A larger transaction of the source is spread over several Kafka transactions; its END says it is whole."},
+    {"kafka.transaction_timeout", SETTING_DURATION_MS, AT(kafka_transaction_timeout_ms), 1000, 15 * MINUTE_MS, "60s",
+     NULL, NULL,
+     "After so long the broker ends a transaction that a dead publisher left open. Not above its own "
+     "transaction.max.timeout.ms."},
 
     {"batch.max_rows", SETTING_COUNT, AT(batch_max_rows), 1, 1000000, "10000", NULL, NULL,
      "A batch is handed over at the latest with this many rows. A quiet stream applies each transaction at once."},
@@ -575,6 +610,8 @@ static int check_whole(const struct settings *settings, struct err *reterr)
 {
     if (settings->reconnect_min_ms > settings->reconnect_max_ms)
         return err_set(reterr, ERR_CONFIG, "reconnect.min is larger than reconnect.max");
+    if (settings->kafka_delete_retention_ms < settings->kafka_min_compaction_lag_ms)
+        return err_set(reterr, ERR_CONFIG, "kafka.delete_retention is less than kafka.min_compaction_lag");
     return 0;
 }
 

@@ -43,6 +43,20 @@ struct settings {
     char *replay_masking;        /* replay.masking: on, off */
     char *masking_key_file;      /* masking.key_file; NULL */
 
+    char *sink; /* sink: postgres, kafka */
+
+    bool kafka_schemas;                   /* kafka.schemas */
+    bool kafka_tombstones;                /* kafka.tombstones */
+    char *kafka_compression;              /* kafka.compression */
+    int64_t kafka_linger_ms;              /* kafka.linger */
+    int64_t kafka_partitions;             /* kafka.partitions, of topics that are made */
+    int64_t kafka_replication;            /* kafka.replication; 0: the broker's default */
+    int64_t kafka_min_compaction_lag_ms;  /* kafka.min_compaction_lag */
+    int64_t kafka_delete_retention_ms;    /* kafka.delete_retention */
+    int64_t kafka_message_max_bytes;      /* kafka.message_max_bytes */
+    int64_t kafka_transaction_max_rows;   /* kafka.transaction_max_rows */
+    int64_t kafka_transaction_timeout_ms; /* kafka.transaction_timeout */
+
     int64_t batch_max_rows;                     /* batch.max_rows */
     int64_t batch_max_bytes;                    /* batch.max_bytes */
     int64_t lookup_max_rows;                    /* lookup.max_rows */

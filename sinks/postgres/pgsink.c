@@ -18,7 +18,7 @@
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/parents/parents.h"
 #include "sinks/postgres/parents/park.h"
-#include "sinks/postgres/quarantine/breaker.h"
+#include "sinks/breaker.h"
 #include "sinks/postgres/quarantine/retry.h"
 #include "sinks/postgres/rows/rowmode.h"
 #include "sinks/postgres/session/durable.h"

@@ -45,6 +45,9 @@ lib_clean_up() {
     for each in $LOAD_PID $ENGINE_PID; do
         kill -9 "$each" 2>/dev/null
     done
+    for each in "$T"/*/kafka.pid; do # kafka.sh was sourced where there is one
+        [ -f "$each" ] && kafka_kill "${each%/kafka.pid}"
+    done
     wait 2>/dev/null
     if [ "$code" -ne 0 ] && [ -f "$T/engine.log" ]; then
         echo "--- the engine's log ends:"
@@ -54,9 +57,6 @@ lib_clean_up() {
         echo "--- kept: $T"
         exit "$code"
     fi
-    for each in "$T"/*/kafka.pid; do # kafka.sh was sourced where there is one
-        [ -f "$each" ] && kafka_remove "${each%/kafka.pid}"
-    done
     for each in "$T"/*/data; do
         [ -d "$each" ] && cluster_remove "${each%/data}"
     done

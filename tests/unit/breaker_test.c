@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "sinks/postgres/quarantine/breaker.h"
+#include "sinks/breaker.h"
 
 static void opens_at_the_percentage_and_not_below(void **state)
 {

@@ -6,7 +6,7 @@
 #include "sinks/postgres/apply/chunk.h"
 #include "sinks/postgres/apply/quickpath.h"
 #include "sinks/postgres/parents/park.h"
-#include "sinks/postgres/quarantine/breaker.h"
+#include "sinks/breaker.h"
 #include "sinks/postgres/rows/rowmode.h"
 #include "sinks/postgres/rows/rowwork.h"
 #include "sinks/postgres/session/session.h"

@@ -6,7 +6,7 @@
 #include "sinks/postgres/derive/derive_quick.h"
 #include "sinks/postgres/parents/parents.h"
 #include "sinks/postgres/parents/park.h"
-#include "sinks/postgres/quarantine/breaker.h"
+#include "sinks/breaker.h"
 #include "sinks/postgres/rows/rowmode.h"
 #include "sinks/postgres/session/pipe.h"
 #include "sinks/postgres/session/session.h"

@@ -14,7 +14,7 @@
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/derive/derive_work.h"
 #include "sinks/postgres/parents/park.h"
-#include "sinks/postgres/quarantine/breaker.h"
+#include "sinks/breaker.h"
 #include "sinks/postgres/quarantine/refusal.h"
 #include "sinks/postgres/rows/rowwork.h"
 

@@ -16,7 +16,7 @@
 #include "sinks/postgres/adopt/adopted.h"
 #include "sinks/postgres/derive/derive.h"
 #include "sinks/postgres/parents/parents.h"
-#include "sinks/postgres/quarantine/breaker.h"
+#include "sinks/breaker.h"
 #include "sinks/postgres/quarantine/refusal.h"
 #include "sinks/postgres/rows/rowwork.h"
 

@@ -1,6 +1,6 @@
 /* The breaker: when too many of the last rows failed, the mapping is wrong, not the row. Pure. */
-#ifndef PGREKEY_SINKS_POSTGRES_BREAKER_H
-#define PGREKEY_SINKS_POSTGRES_BREAKER_H
+#ifndef PGREKEY_SINKS_BREAKER_H
+#define PGREKEY_SINKS_BREAKER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "sinks/postgres/quarantine/breaker.h"
+#include "sinks/breaker.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,43 @@
+/* The Kafka sink: rows as change events in topics, with the position in the same Kafka transaction.
+ *
+ *     apply ─▶ BEGIN, events, dead letters, END, position ─▶ commit        one Kafka transaction for a batch, or
+ * several for a source transaction that is larger
+ *
+ * A `struct sink`; docs/kafka.md says what readers get. Derivations are not published. Order of taking over: the slot
+ * is ours (the stream is open), then init_transactions shuts out whoever published before, then the position is read
+ * once more, for the other one's last commit may have come in between.
+ */
+#ifndef PGREKEY_SINKS_KAFKA_KAFKASINK_H
+#define PGREKEY_SINKS_KAFKA_KAFKASINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cdc/base/err.h"
+#include "cdc/base/identity.h"
+#include "sinks/kafka/client.h"
+#include "sinks/kafka/topics.h"
+#include "sinks/sink.h"
+#include "transform/map.h"
+
+struct kafkasink_options {
+    struct client_options client; /* texts outlive the sink, but for transactional_id, which is made here */
+    struct topic_options topics;
+    const char *prefix;
+    const char *pipeline, *slot;
+    const struct map *map; /* bound; outlives the sink */
+    struct source_identity source;
+    struct row_source rows; /* whole rows behind partial ones */
+    int partitions;         /* of a data topic that is made */
+    bool schemas;           /* Kafka Connect's, in every message */
+    bool tombstones;
+    uint64_t transaction_max_rows; /* of a source transaction in one Kafka transaction */
+    int breaker_window, breaker_percent;
+};
+
+/* Reads the record and compares source, slot and mapping with it (ERR_REFUSED where going on would harm, with the way
+ * out). Writes nothing: that begins with sink_take_over or sink_snapshot_begin. */
+int kafkasink_open(const struct kafkasink_options *options, struct sink **ret_sink, struct sink_position *ret_position,
+                   struct err *reterr) MUST_CHECK;
+
+#endif

@@ -1,0 +1,108 @@
+#include "sinks/kafka/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "cdc/base/arena.h"
+
+struct record {
+    UT_hash_handle hh;
+    char *key, *value;
+};
+
+struct state {
+    struct record *records;
+};
+
+struct state *state_new(void)
+{
+    return mem_zalloc(1, sizeof(struct state));
+}
+
+static void forget(struct state *state, struct record *record)
+{
+    HASH_DEL(state->records, record);
+    free(record->key);
+    free(record->value);
+    free(record);
+}
+
+static void clear(struct state *state)
+{
+    struct record *record, *next;
+    HASH_ITER(hh, state->records, record, next) forget(state, record);
+}
+
+void state_free(struct state *state)
+{
+    if (!state)
+        return;
+    clear(state);
+    free(state);
+}
+
+static struct record *find(const struct state *state, const char *key)
+{
+    struct record *found;
+    HASH_FIND_STR(state->records, key, found);
+    return found;
+}
+
+const char *state_get(const struct state *state, const char *key)
+{
+    const struct record *record = find(state, key);
+    return record ? record->value : NULL;
+}
+
+void state_set(struct state *state, const char *key, const char *value)
+{
+    struct record *record = find(state, key);
+    if (!value) {
+        if (record)
+            forget(state, record);
+        return;
+    }
+    if (record) {
+        free(record->value);
+    } else {
+        record = mem_zalloc(1, sizeof(*record));
+        record->key = mem_strdup(key);
+        HASH_ADD_KEYPTR(hh, state->records, record->key, strlen(record->key), record);
+    }
+    record->value = mem_strdup(value);
+}
+
+void state_each(const struct state *state, const char *prefix,
+                bool (*visit)(void *context, const char *key, const char *value), void *context)
+{
+    struct record *record, *next;
+    size_t len = strlen(prefix);
+    HASH_ITER(hh, state->records, record, next)
+    {
+        if (strncmp(record->key, prefix, len) == 0 && !visit(context, record->key, record->value))
+            return;
+    }
+}
+
+static int take(void *context, const char *key, size_t key_len, const char *value, size_t len, struct err *reterr)
+{
+    char *own_key = mem_alloc(key_len + 1), *own_value = value ? mem_alloc(len + 1) : NULL;
+    (void)reterr;
+    memcpy(own_key, key ? key : "", key_len);
+    own_key[key_len] = '\0';
+    if (own_value) {
+        memcpy(own_value, value, len);
+        own_value[len] = '\0';
+    }
+    state_set(context, own_key, own_value);
+    free(own_key);
+    free(own_value);
+    return 0;
+}
+
+int state_load(struct state *state, const struct client_options *options, const char *topic, struct err *reterr)
+{
+    clear(state);
+    return client_read_topic(options, topic, take, state, reterr);
+}
