@@ -6,7 +6,7 @@
 
 #include "sinks/postgres/apply/chunk.h"
 #include "sinks/postgres/derive/derive_quick_work.h"
-#include "sinks/postgres/quarantine/breaker.h"
+#include "sinks/breaker.h"
 
 /* A statement of a derivation, by what it does and for whom. */
 struct quick_statement {
