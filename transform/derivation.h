@@ -58,6 +58,7 @@ struct derivation {
     size_t input_count;
     const struct derivation_input *inputs;
     const char *reject_when, *reject_category; /* SQL over the result's row; NULL: nothing is rejected */
+    bool reject_gone;                          /* a rejected key's row goes; else its last good version stays */
     enum derivation_gone gone;
     size_t set_count;
     const struct rule_set *set; /* of GONE_SET */

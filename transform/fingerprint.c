@@ -283,6 +283,7 @@ static void put_derived_rest(struct buf *out, const struct derive_spec *spec)
     put_word(out, "query", spec->query);
     put_word(out, "reject", spec->reject_when);
     put_word(out, "category", spec->reject_category);
+    put_word(out, "rejected", spec->reject_gone ? "gone" : NULL);
     buf_printf(out, " gone=%d skip=%d", (int)spec->gone, spec->skip);
     put_set(out, spec->set, spec->set_count);
     buf_putc(out, '\n');

@@ -284,19 +284,32 @@ static void load_reads(struct loader *l, struct derive_spec *spec, const struct 
 
 /* --- the rest of its words --- */
 
+static void load_rejected_row(struct loader *l, struct derive_spec *spec, const struct yaml_node *node)
+{
+    if (node->kind == YAML_SCALAR && strcmp(node->text, "gone") == 0 && spec->owns_rows)
+        spec->reject_gone = true;
+    else if (node->kind != YAML_SCALAR || strcmp(node->text, "keep") != 0)
+        issue_error(l->issues, node,
+                    spec->owns_rows ? "a rejected key's row is keep or gone"
+                                    : "a derivation with \"owns:\" never deletes; a rejected key's row stays");
+}
+
 static void load_reject(struct loader *l, struct derive_spec *spec, const struct yaml_node *node)
 {
-    static const char *const words[] = {"when", "category"};
+    static const char *const words[] = {"when", "category", "row"};
     spec->reject_node = node;
     if (!node || !map_words_check(l, node, "reject", words, COUNT(words)))
         return;
     const struct yaml_node *when = yaml_get(node, "when"), *category = yaml_get(node, "category");
+    const struct yaml_node *row = yaml_get(node, "row");
     if (!when)
         issue_error(l->issues, node, "reject needs \"when:\", a condition over the query's row");
     spec->reject_when = sql_of(l, when, "a condition over the query's row");
     const char *text = category ? map_sql_of(l, category, "a category, or SQL that gives one,") : NULL;
     if (!text)
         text = category_name(CATEGORY_VALIDATION_FAILURE);
+    if (row)
+        load_rejected_row(l, spec, row);
     spec->reject_category = category_parse(text) == CATEGORY_NONE ? text : arena_printf(&l->map->arena, "'%s'", text);
 }
 

@@ -74,6 +74,7 @@ static struct derivation *make_derivation(struct map *map, const struct derive_s
                                       .inputs = inputs,
                                       .reject_when = spec->reject_when,
                                       .reject_category = spec->reject_category,
+                                      .reject_gone = spec->reject_gone,
                                       .gone = spec->gone,
                                       .set_count = spec->set_count,
                                       .set = spec->set,

@@ -109,6 +109,7 @@ struct derive_spec {
     size_t read_count; /* tables of `reads:` */
     struct derive_input_spec *reads;
     const char *reject_when, *reject_category;
+    bool reject_gone;
     enum derivation_gone gone;
     size_t set_count;
     struct rule_set *set;

@@ -281,6 +281,112 @@ static int setup_two_rules(void **state)
     return world_setup_as(state, &two_rules);
 }
 
+/* --- rejected keys whose row goes --- */
+
+static const char rejecting_mapping[] =
+    "namespace: 6ba7b810-9dad-11d1-80b4-00c04fd430c8\n"
+    "source_schema: legacy\n"
+    "target_schema: app\n"
+    "rows:\n"
+    "- {name: scans, from: scan, to: scans, key: {id: {uuid: scan, of: id}},\n"
+    "   columns: {legacy_id: id, jaw_id: {uuid: jaw, of: jaw_id}}}\n"
+    "mirrors: {jaw: {columns: [label]}}\n"
+    "derive:\n"
+    "- name: jaws\n"
+    "  to: jaws\n"
+    "  key: {id: {uuid: jaw, of: jaw_id}}\n"
+    "  columns: [legacy_id, side, label]\n"
+    "  touched: {jaw: select id from touched}\n"
+    "  query: select k.jaw_id, id as legacy_id, 'upper' as side, label from keys k join jaw on id = k.jaw_id\n"
+    "  reject: {when: label = 'odd', category: ambiguous_value, row: gone}\n";
+
+static int setup_rejecting(void **state)
+{
+    static const struct world_shape rejecting = {.schemas = schemas, .mapping = rejecting_mapping};
+    return world_setup_as(state, &rejecting);
+}
+
+static void a_rejected_row_goes_where_it_is_to(void **state)
+{
+    struct world *w = *state;
+
+    jaw(w, 1, "a");
+    jaw(w, 2, "odd");
+    world_insert(w, "scan", "1, 1, false");
+    world_apply(w);
+    assert_world(w, "SELECT legacy_id, label FROM app.jaws", "1|a");
+    assert_account(w, "jaws", "1|1|0|0");
+    world_update(w, "jaw", "id = 1", "label = 'odd'", NULL);
+    world_update(w, "jaw", "id = 2", "label = 'b'", NULL);
+    world_apply(w);
+    assert_world(w, "SELECT legacy_id, label FROM app.jaws", "2|b");
+    assert_world(w, "SELECT legacy_id FROM app.scans", "");
+    assert_world(w, ENTRIES, "jaws|[\"1\"]|ambiguous_value||U\nscans|[\"1\"]|orphan_reference||U");
+    assert_account(w, "jaws", "1|1|0|0");
+    world_update(w, "jaw", "id = 1", "label = 'c'", NULL);
+    world_apply(w);
+    assert_world(w, "SELECT legacy_id, label FROM app.jaws ORDER BY 1", "1|c\n2|b");
+    assert_world(w, "SELECT legacy_id FROM app.scans", "1");
+    assert_world(w, ENTRIES, "");
+    assert_account(w, "jaws", "2|0|0|0");
+}
+
+/* --- deferred foreign keys between derived rows --- */
+
+static const char deferring[] = "ALTER TABLE app.scans ALTER CONSTRAINT scans_jaw_id_fkey DEFERRABLE;";
+
+static const char linked_mapping[] =
+    "namespace: 6ba7b810-9dad-11d1-80b4-00c04fd430c8\n"
+    "source_schema: legacy\n"
+    "target_schema: app\n"
+    "mirrors: {jaw: {columns: [label]}, scan: {columns: [jaw_id]}}\n"
+    "derive:\n"
+    "- name: jaws\n"
+    "  to: jaws\n"
+    "  key: {id: {uuid: jaw, of: jaw_id}}\n"
+    "  columns: [legacy_id, side]\n"
+    "  touched: {jaw: select id from touched}\n"
+    "  query: select k.jaw_id, id as legacy_id, 'upper' as side from keys k join jaw on id = k.jaw_id\n"
+    "- name: scans\n"
+    "  to: scans\n"
+    "  key: {id: {uuid: scan, of: scan_id}}\n"
+    "  columns: [legacy_id, jaw_id]\n"
+    "  references: {jaw_id: jaw}\n"
+    "  touched: {scan: select id from touched}\n"
+    "  query: select k.scan_id, id as legacy_id, pgrekey.id('jaw', jaw_id) as jaw_id from keys k join scan on id = "
+    "k.scan_id\n";
+
+static int setup_deferring(void **state)
+{
+    static char both[sizeof(schemas) + sizeof(deferring)];
+    static const struct world_shape shape_of_both = {.schemas = both, .mapping = linked_mapping};
+
+    snprintf(both, sizeof(both), "%s%s", schemas, deferring);
+    return world_setup_as(state, &shape_of_both);
+}
+
+/* The server would refuse the chunk as a whole, at its end. */
+static void derived_children_leave_before_a_deferred_key_is_checked(void **state)
+{
+    struct world *w = *state;
+    struct sink_figures figures;
+
+    jaw(w, 1, "a");
+    world_insert(w, "scan", "1, 1, false");
+    world_apply(w);
+    assert_world(w, "SELECT legacy_id FROM app.scans", "1");
+    world_delete(w, "jaw", "id = 1");
+    world_apply(w);
+    assert_world(w, "SELECT count(*) FROM app.jaws", "0");
+    assert_world(w, ENTRIES, "scans|[\"1\"]|orphan_reference||U");
+    pgsink_figures(w->sink, &figures);
+    assert_int_equal(figures.row_mode_batches, 0);
+    jaw(w, 1, "a");
+    world_apply(w);
+    assert_world(w, "SELECT legacy_id FROM app.scans", "1");
+    assert_world(w, ENTRIES, "");
+}
+
 static void images_wait_for_all_rules_of_their_table(void **state)
 {
     struct world *w = *state;
@@ -630,6 +736,9 @@ int main(void)
         test(a_gone_key_is_deleted_and_may_come_back),
         test(derived_parents_come_before_their_children_and_go_after_them),
         test(named_columns_of_other_rows_are_kept_and_merged),
+        cmocka_unit_test_setup_teardown(a_rejected_row_goes_where_it_is_to, setup_rejecting, teardown),
+        cmocka_unit_test_setup_teardown(derived_children_leave_before_a_deferred_key_is_checked, setup_deferring,
+                                        teardown),
         cmocka_unit_test_setup_teardown(images_wait_for_all_rules_of_their_table, setup_two_rules, teardown),
         test(a_row_that_goes_among_many_takes_its_columns_along),
         test(what_one_derivation_changed_is_input_of_the_next),

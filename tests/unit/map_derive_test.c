@@ -152,6 +152,8 @@ static const struct {
     {DERIVE("gone: row"), "gone is delete, keep or {set: {column: constant}}"},
     {DERIVE("gone: {set: {id: x}}"), "a key column cannot be set by gone"},
     {DERIVE("reject: {category: x}"), "reject needs \"when:\""},
+    {DERIVE("reject: {when: x, row: set}"), "a rejected key's row is keep or gone"},
+    {OWNS("owns: n, reject: {when: x, row: gone}"), "a derivation with \"owns:\" never deletes"},
     {DERIVE("columns: [side, id]"), "\"id\" is a key column already"},
     {DERIVE("columns: [side, side]"), "\"side\" is named twice"},
     {DERIVE("columns: [side]\n    once: [sid]"),

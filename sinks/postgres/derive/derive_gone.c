@@ -78,6 +78,42 @@ static int leave(struct pgsink *s, struct derive_one *one, const char *from, int
     return 0;
 }
 
+/* Derived rows that refer to them through key column i, each as "OR EXISTS (..)". */
+static void put_referring(struct pgsink *s, const struct derive_one *one, const char *from, size_t i, struct buf *sql)
+{
+    const struct derivation *d = one->derivation;
+    int place = references_find(&s->references, d->to_schema, d->to_table, d->keys[i].column);
+
+    for (size_t r = 0; place != NO_PLACE && r < s->references.derived_count; r++) {
+        const struct derived_reference *reference = &s->references.derived[r];
+        const struct derive_one *child = &s->derive->all[reference->derivation];
+        if (reference->place != (size_t)place || child->derivation->skip)
+            continue;
+        buf_printf(sql, " OR EXISTS (SELECT FROM %s AS t WHERE t.", child->table);
+        derive_put_column(sql, reference->column);
+        buf_printf(sql, " IN (SELECT r.t%zu FROM %s))", i, from);
+    }
+}
+
+/* Where foreign keys are deferred the server says nothing of derived rows that still refer to them until all is
+ * written, and then it is too late to put them off. */
+static int ask_held(struct pgsink *s, struct derive_one *one, const char *from, bool *ret_held, struct err *reterr)
+{
+    PGresult *result = NULL;
+    struct buf sql;
+    int failed;
+
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_puts(&sql, "SELECT false");
+    for (size_t i = 0; i < one->derivation->key_count; i++)
+        put_referring(s, one, from, i, &sql);
+    failed = derive_query(s, one->derivation->name, session_text(&sql), 0, NULL, &result, reterr);
+    *ret_held = !failed && *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    buf_done(&sql);
+    return failed;
+}
+
 /* Tries under a savepoint. *ret_held: rows that refer to them hold them, and nothing was deleted. */
 static int try_delete(struct pgsink *s, struct derive_one *one, const char *from, int ways, int64_t *ret_deleted,
                       struct err *ret_said, bool *ret_held, struct err *reterr)
@@ -85,6 +121,10 @@ static int try_delete(struct pgsink *s, struct derive_one *one, const char *from
     const struct park_mark mark = park_mark(s);
 
     *ret_held = false;
+    if (s->deferrable && (ways & PARK_NOT_DERIVED) && ask_held(s, one, from, ret_held, reterr))
+        return -1;
+    if (*ret_held)
+        return 0;
     if (session_run(s, "setting a savepoint", "SAVEPOINT pgrekey_gone", reterr))
         return -1;
     if (leave(s, one, from, ways, ret_said) == 0 && delete_rows(s, one, from, ret_deleted, ret_said) == 0)

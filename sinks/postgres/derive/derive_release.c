@@ -103,6 +103,15 @@ static int let_go(struct pgsink *s, struct derive_one *one, const char *name, bo
     return failed;
 }
 
+/* Of a table that several write: rows of others see to themselves. */
+static void put_ours(struct buf *condition, const struct derive_one *one)
+{
+    buf_printf(condition,
+               " AND EXISTS (SELECT FROM pgrekey.derived AS ours WHERE ours.derivation = %s AND ours.row = ", one->id);
+    derive_put_row_text(condition, one, "t");
+    buf_putc(condition, ')');
+}
+
 static int release_reference(struct pgsink *s, struct derive_one *one, const struct derived_reference *reference,
                              const char *ids, int ways, struct err *reterr)
 {
@@ -114,7 +123,7 @@ static int release_reference(struct pgsink *s, struct derive_one *one, const str
     int64_t count = 0;
     int failed;
 
-    if (derive_make(s, one, reterr))
+    if (derive_make(s, one, reterr) || derive_ask_id(s, one, reterr))
         return -1;
     if (!is_own(one, column->name) || (!stays && !d->owns_rows)) /* not ours to let go: the target refuses */
         return 0;
@@ -122,6 +131,7 @@ static int release_reference(struct pgsink *s, struct derive_one *one, const str
     buf_puts(&condition, "t.");
     derive_put_column(&condition, column->name);
     buf_printf(&condition, " = ANY ($1::%s[])", column->base_type);
+    put_ours(&condition, one);
     failed = run_again(s, one, session_text(&condition), 1, &ids, &count, reterr) ||
              (count && (touched_where(s, d->to_schema, d->to_table, one, session_text(&condition), 1, &ids, reterr) ||
                         (!stays && leave_below(s, one, session_text(&condition), ids, ways, reterr)) ||

@@ -94,6 +94,15 @@ void derive_put_reject(struct buf *sql, const struct derivation *d)
                    d->reject_category ? d->reject_category : "NULL");
 }
 
+/* A rejected key's row goes as that of a parked one does. */
+static void put_rejected_act(struct buf *sql, const struct derive_one *one)
+{
+    buf_printf(sql,
+               ", CASE WHEN q.pgrekey_cat IS NOT NULL AND EXISTS (SELECT FROM pgrekey.derived AS x WHERE x.derivation "
+               "= %s AND x.key = w.kt) THEN 'p'::\"char\" END",
+               one->id);
+}
+
 static int query(struct pgsink *s, struct derive_one *one, const struct derive_range *range, int64_t *ret_rows,
                  struct err *reterr)
 {
@@ -107,7 +116,7 @@ static int query(struct pgsink *s, struct derive_one *one, const struct derive_r
         buf_printf(&sql, ", t%zu", i);
     for (size_t i = 0; i < one->column_count; i++)
         buf_printf(&sql, ", c%zu", i);
-    buf_puts(&sql, ", cat) SELECT w.n, w.kt");
+    buf_puts(&sql, d->reject_gone ? ", cat, act) SELECT w.n, w.kt" : ", cat) SELECT w.n, w.kt");
     for (size_t i = 0; i < d->key_count; i++) {
         buf_puts(&sql, ", ");
         derive_put_id(&sql, one, i, "w");
@@ -116,7 +125,10 @@ static int query(struct pgsink *s, struct derive_one *one, const struct derive_r
         buf_puts(&sql, ", ");
         derive_put_value(&sql, one, i);
     }
-    buf_puts(&sql, ", q.pgrekey_cat FROM (WITH keys AS NOT MATERIALIZED (SELECT ");
+    buf_puts(&sql, ", q.pgrekey_cat");
+    if (d->reject_gone)
+        put_rejected_act(&sql, one);
+    buf_puts(&sql, " FROM (WITH keys AS NOT MATERIALIZED (SELECT ");
     for (size_t i = 0; i < one->part_count; i++) {
         buf_printf(&sql, "%sw.k%zu AS ", i ? ", " : "", i);
         derive_put_column(&sql, one->parts[i]);
