@@ -38,4 +38,17 @@ check "numbers are issued as things stand" cmp "$T/issued.expected" "$T/issued.f
 equals "nobody waits but who has no parent" "" "$(target_sql "SELECT rule, count(*) FROM pgrekey.quarantine q
     WHERE status NOT IN ('resolved', 'discarded') AND rule NOT IN ('jaws', 'case states', 'states of orders', 'system messages',
         'records of cases', 'comments of cases', 'files of cases', 'files of orders') GROUP BY 1")"
+
+# A working day, with an engine that is killed now and then.
+estate_work_prepare "$T/source" legacy >/dev/null
+estate_work "$T/source" legacy 1500 100 1 >"$T/work.out" 2>&1 &
+LOAD_PID=$!
+kill_loop 4 300 1200
+load_wait
+caught_up 180
+judge "so does the stream"
+equals "who is gone from the source stays under a stamp, if it stays" "0" "$(target_sql "SELECT count(*) FROM orders
+    WHERE metadata ? 'source_deleted_at' AND NOT deleted OR metadata ? 'source_deleted_at' AND EXISTS (SELECT FROM files f WHERE f.order_id = orders.id)")"
+pgrekey quarantine retry >"$T/retry.log" 2>&1 || true
+judge "retrying everything changes nothing"
 test_end
