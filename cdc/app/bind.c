@@ -172,6 +172,7 @@ void engine_sink_options(struct engine *engine, struct pgsink_options *ret_optio
         .retry_limit = (int)settings->quarantine_retries,
         .fast_load = settings->snapshot_fast_load,
         .retry_backoff_s = (int)settings->quarantine_backoff_s,
+        .keep_resolved_s = settings->quarantine_keep_resolved_s,
     };
 }
 

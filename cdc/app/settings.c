@@ -155,6 +155,8 @@ static const struct setting table[] = {
      "How often a quarantined row is tried again by itself."},
     {"quarantine.backoff", SETTING_DURATION_S, AT(quarantine_backoff_s), 1, 7 * DAY_S, "1min", NULL, NULL,
      "Time before the first of these tries; it doubles with each."},
+    {"quarantine.keep_resolved", SETTING_DURATION_S, AT(quarantine_keep_resolved_s), 0, 3660 * DAY_S, "30d", NULL, NULL,
+     "How long an entry is kept once it is resolved: it holds data of the source. 0: until somebody deletes it."},
 
     {"guard.wal_budget", SETTING_BYTES, AT(guard_wal_budget), 0, INT64_C(1) << 50, "0B", NULL, NULL,
      "How much WAL the slot may keep on the source: what its disk can bear. A managed database shows no free disk, so "

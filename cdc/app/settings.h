@@ -64,6 +64,7 @@ struct settings {
     int64_t breaker_percent;                    /* breaker.percent */
     int64_t quarantine_retries;                 /* quarantine.retries */
     int64_t quarantine_backoff_s;               /* quarantine.backoff */
+    int64_t quarantine_keep_resolved_s;         /* quarantine.keep_resolved */
     int64_t guard_wal_budget;                   /* guard.wal_budget, bytes; 0: none */
     int64_t guard_warn_percent;                 /* guard.warn_percent */
     int64_t guard_act_percent;                  /* guard.act_percent */

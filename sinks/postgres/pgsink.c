@@ -19,6 +19,7 @@
 #include "sinks/postgres/parents/parents.h"
 #include "sinks/postgres/parents/park.h"
 #include "sinks/breaker.h"
+#include "sinks/postgres/quarantine/keep.h"
 #include "sinks/postgres/quarantine/retry.h"
 #include "sinks/postgres/rows/rowmode.h"
 #include "sinks/postgres/session/durable.h"
@@ -46,7 +47,7 @@ static int sink_tick_op(struct sink *sink, struct err *reterr)
 
     if (s->in_transaction || s->loader || s->state == PIPELINE_NEW)
         return 0;
-    if (request_serve(s, reterr) || retry_due(s, reterr) || parts_clear_reached(s, reterr)) {
+    if (request_serve(s, reterr) || retry_due(s, reterr) || keep_expire(s, reterr) || parts_clear_reached(s, reterr)) {
         session_rollback(s);
         return -1;
     }

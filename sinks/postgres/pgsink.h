@@ -31,6 +31,7 @@ struct pgsink_options {
     int breaker_percent;      /* failures among them that open it */
     int retry_limit;          /* automatic retries of a quarantined row; default 3 */
     int retry_backoff_s;      /* before the first of them, doubling */
+    int64_t keep_resolved_s;  /* resolved entries of the quarantine; 0: for ever */
     bool fast_load;           /* a first snapshot takes indexes and foreign keys off empty tables; fastload.h */
 };
 

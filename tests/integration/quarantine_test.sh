@@ -251,5 +251,18 @@ timed "much too long for the column"
 bad_ms=$TOOK_MS
 check "forty bad rows do not slow forty batches ($good_ms ms without, $bad_ms ms with)" [ "$bad_ms" -lt $((good_ms * 3 + 1000)) ]
 sums "forty bad rows"
+
+# --- what is resolved is not kept for ever
+
+engine_stop
+entries() { target_sql "SELECT count(*) FILTER (WHERE status = 'resolved'), count(*) FILTER (WHERE status <> 'resolved') FROM pgrekey.quarantine"; }
+IFS='|' read -r resolved open < <(entries)
+target_sql "UPDATE pgrekey.quarantine SET first_seen = now() - interval '40 days', resolved_at = resolved_at - interval '31 days'
+    WHERE status <> 'resolved' OR id IN (SELECT id FROM pgrekey.quarantine WHERE status = 'resolved' ORDER BY id LIMIT 7)"
+engine_start
+expired() { [ "$(entries)" = "$((resolved - 7))|$open" ]; }
+wait_for 30 "old entries" expired
+ok "entries that were resolved longer ago than quarantine.keep_resolved are gone, and no others"
+equals "which the audit says" 7 "$(target_sql "SELECT rows FROM pgrekey.audit WHERE action = 'expire'")"
 engine_stop
 test_end

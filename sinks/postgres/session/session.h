@@ -82,6 +82,7 @@ struct pgsink {
     struct rowmode *rowmode; /* rowmode.c's own */
     struct breaker *breaker; /* NULL: off */
     bool resume_requested;
+    int64_t next_expiry_us; /* keep.h */
     struct sink_figures figures;
 };
 

@@ -150,6 +150,8 @@ static const char TABLES[] =
     "    WHERE status <> 'resolved' AND waits_id IS NOT NULL;\n"
     "CREATE INDEX IF NOT EXISTS quarantine_place ON pgrekey.quarantine (pipeline, rule, place)\n"
     "    WHERE status <> 'resolved' AND place IS NOT NULL;\n"
+    "CREATE INDEX IF NOT EXISTS quarantine_resolved ON pgrekey.quarantine (pipeline, resolved_at)\n"
+    "    WHERE status = 'resolved';\n"
     "CREATE INDEX IF NOT EXISTS quarantine_due ON pgrekey.quarantine (pipeline, next_try)\n"
     "    WHERE status = 'pending' AND next_try IS NOT NULL;\n"
     "\n"
