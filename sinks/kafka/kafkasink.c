@@ -111,7 +111,7 @@ int ksink_take_over(struct sink *sink, struct err *reterr)
             return -1;
     }
     k->taken_over = true;
-    return klife_topics(k, reterr);
+    return klife_topics(k, reterr) != 0 ? -1 : krelations_record(k, reterr);
 }
 
 /* --- opening --- */

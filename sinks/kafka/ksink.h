@@ -101,6 +101,9 @@ int ksteps_record_all(struct ksink *k, struct err *reterr) MUST_CHECK;
 int ksteps_due(struct sink *sink, struct sink_step **ret_steps, size_t *ret_count, struct err *reterr) MUST_CHECK;
 int ksteps_loaded(struct sink *sink, struct err *reterr) MUST_CHECK;
 
+/* relations.c: of the tables that are read, where the records differ; in a Kafka transaction of its own */
+int krelations_record(struct ksink *k, struct err *reterr) MUST_CHECK;
+
 /* mirrors.c */
 int kmirror_read(struct sink *sink, const struct rule *rule, size_t max_rows, sink_take_fn hand, void *context,
                  struct err *reterr) MUST_CHECK;

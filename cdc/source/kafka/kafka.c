@@ -44,6 +44,16 @@ static char *trim(char *text)
     return text;
 }
 
+static int read_line(const char *path, char *line, int size, struct err *reterr)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return err_set(reterr, ERR_CONFIG, "kafka.properties: cannot open %s: %s", path, strerror(errno));
+    bool got = fgets(line, size, file) != NULL;
+    fclose(file);
+    return got ? 0 : err_set(reterr, ERR_CONFIG, "kafka.properties: %s is empty", path);
+}
+
 /* What librdkafka says of a refused value may hold it. */
 static int set_property(rd_kafka_conf_t *conf, char *pair, struct err *reterr)
 {
@@ -54,7 +64,12 @@ static int set_property(rd_kafka_conf_t *conf, char *pair, struct err *reterr)
         return refuse_property("", "a property without a value", reterr);
     *equals = '\0';
     name = trim(name);
-    if (rd_kafka_conf_set(conf, name, trim(equals + 1), said, sizeof said) == RD_KAFKA_CONF_OK)
+    char line[LINE_MAX_BYTES] = "", *value = trim(equals + 1);
+    if (*value == '@' && read_line(value + 1, line, sizeof line, reterr) != 0)
+        return -1;
+    rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, name, *value == '@' ? trim(line) : value, said, sizeof said);
+    memset(line, 0, sizeof line);
+    if (result == RD_KAFKA_CONF_OK)
         return 0;
     return err_set(reterr, ERR_CONFIG, "kafka.properties: librdkafka refuses the property %.100s or its value", name);
 }
