@@ -20,14 +20,15 @@ else
     not_ok "each alert fires for its cause"
     head -n 30 "$T/rules.log"
 fi
-for alert in $(sed -n 's/.*- alert: //p' deploy/prometheus/pgrekey.rules.yml); do
+sed -n 's/.*- alert: //p' deploy/prometheus/pgrekey.rules.yml >"$T/alerts"
+while read -r alert; do
     grep -q "alertname: $alert\$" tests/prometheus/pgrekey_rules_test.yml || not_ok "$alert has a test"
     grep -qi "runbook: docs/operations.md#$alert\$" deploy/prometheus/pgrekey.rules.yml || not_ok "$alert names its page"
     grep -q "^### $alert\$" docs/operations.md || not_ok "$alert has a page in docs/operations.md"
-done
+done <"$T/alerts"
 equals "every metric that rules and dashboard name is documented" "" "$(
     grep -ohE 'pgrekey_[a-z_]+' deploy/prometheus/pgrekey.rules.yml deploy/grafana/pgrekey.json | sort -u |
-        sed -E 's/_(bucket|sum|count)$//' | while read -r name; do grep -q "\`$name[\`{]" docs/metrics.md || echo "$name"; done
+        sed -E 's/_(bucket|sum|count)$//' | while read -r name; do grep -q "\`${name}[\`{]" docs/metrics.md || echo "$name"; done
 )"
 
 source_start
