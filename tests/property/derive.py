@@ -8,6 +8,7 @@ being each input as a whole) and what the query makes of them say which rows mus
 import json
 
 from names import quoted, uuid_sql
+from words import CAPABILITIES
 
 
 def names(columns, alias=""):
@@ -40,8 +41,18 @@ class Derivation:
         self.owner = None  # the rule whose rows it adds columns to
         self.source = None  # the table whose keys the rows stand for; then rules may refer to them by `entity`
         self.parents = []  # (target column, parent rule) of a pair
-        self.modes = []  # their foreign keys
+        self.refs = []  # (target column, parent rule, required)
+        self.modes = []  # the foreign keys of both
         self.numbered = 0  # how many columns keys has
+
+    def leans_on(self, estate):
+        """Rules and derivations that it cannot do without."""
+        tables = [t for t, _, _ in self.touched]
+        read = [r for r in estate.rules if getattr(r, "mirror", None) in tables or r.to in tables]
+        entities = [k[2] for k in self.key if k[4] or self.owner] + [parent.entity for _, parent, _ in self.refs]
+        read += [r for r in estate.rules if r.entity and r.entity in entities]
+        read += [d for d in estate.derivations if d is not self and d.to in tables and not d.owner]
+        return read + ([self.owner] if self.owner else [])
 
     @property
     def entity(self):
@@ -68,21 +79,26 @@ class Derivation:
             out.append("    reject: {when: %s, category: ambiguous_value}" % say(self.reject))
         if self.once:
             out.append("    once: [%s]" % ", ".join(self.once))
+        if self.merge:
+            out.append("    merge: [%s]" % ", ".join(self.merge))
+        if self.refs:
+            out.append("    references: {%s}" % ", ".join("%s: {uuid: %s, required: %s}" % (c, parent.entity, say(required))
+                                                         for c, parent, required in self.refs))
         out.append("    gone: %s" % ("{set: {%s}}" % ", ".join("%s: %s" % (k, say(v)) for k, v in self.set.items())
                                      if self.gone == "set" else self.gone))
         return "\n".join(out)
 
     def ddl(self):
         if self.owner:
-            return "".join("ALTER TABLE %s ADD %s %s;\n" % (self.to, n, t) for n, t in self.columns)
+            return "".join("ALTER TABLE %s ADD IF NOT EXISTS %s %s;\n" % (self.to, n, t) for n, t in self.columns)
         lines = ["    %s %s NOT NULL" % (n, t) for n, t, _, _, _ in self.key] + ["    %s %s" % c for c in self.columns]
         return "CREATE TABLE %s (\n%s,\n    PRIMARY KEY (%s)\n);\n" % (
             self.to, ",\n".join(lines), ", ".join(k[0] for k in self.key))
 
     def foreign_keys(self):
-        """Of a pair's parents; made last, when all tables are there."""
+        """Made last, when all tables are there."""
         return "".join("ALTER TABLE %s ADD FOREIGN KEY (%s) REFERENCES %s %s;\n" % (self.to, column, parent.to, mode)
-                       for (column, parent), mode in zip(self.parents, self.modes) if mode is not None)
+                       for (column, parent), mode in zip(self.parents + [r[:2] for r in self.refs], self.modes) if mode is not None)
 
     def rows_sql(self):
         columns = [k[0] for k in self.key] + [n for n, _ in self.columns]
@@ -184,6 +200,19 @@ class Maker:
             d.gone, d.set = "set", {d.columns[0][0]: 0}
             legacy = ["legacy%d" % i for i in range(len(d.owner.table.key))]
             d.touched.append((d.to, legacy, "select %s from touched" % ", ".join(legacy)))
+            if CAPABILITIES["merge"] and self.chance(0.6):
+                d.columns.append(("meta", "jsonb"))
+                d.merge = ["meta"]
+                d.query = d.query.replace(" as %s from" % d.columns[1][0],
+                                          " as %s, jsonb_build_object('%s', count(*)) as meta from" % (d.columns[1][0], d.columns[0][0]))
+                self.share_meta(d.owner)
+
+    def share_meta(self, rule):
+        from estate import Value
+        if self.chance(0.5) and not any(v.name == "meta" for v in rule.values):
+            c = rule.table.key[0]
+            rule.values.append(Value("meta", "jsonb", "{pack: {own: {from: %s}}}" % json.dumps(c.name, ensure_ascii=False),
+                                     "jsonb_build_object('own', %s)" % quoted(c.name), merged=True))
 
     def per_row(self, table):
         m = self.mirror(table).mirror
@@ -213,6 +242,19 @@ class Maker:
             ", ".join(keys), quoted(mine.name), quoted(theirs.name), m, equal(names(table.key, "c"), keys), join,
             quoted(parent), equal(names(ref.table.key, "p"), names(ref.columns, "c")))
         d.gone = self.rng.choice(["delete", "delete", "keep"])
+        if CAPABILITIES["derived references"] and ref.table.rules and ref.table.rules[0].entity and self.chance(0.6):
+            self.refer(d, ref)
+
+    def refer(self, d, ref):
+        """The row's own parent, by the id that the target has for it."""
+        parent, required = ref.table.rules[0], self.chance(0.5)
+        of = ", ".join(n + "::text" for n in names(ref.columns, "c"))
+        d.query = d.query.replace(" as theirs from", " as theirs, pgrekey.id('%s', %s) as up_id from" % (parent.entity, of))
+        d.columns.append(("up_id", "uuid"))
+        d.refs = [("up_id", parent, required)]
+        d.modes = [self.rng.choice([None, "", "DEFERRABLE INITIALLY DEFERRED"])]
+        if required:
+            d.query += " where " + present(ref.columns, "c")
 
     def window(self):
         if not self.refs():

@@ -1,7 +1,6 @@
 """A random small estate: source tables, target tables, and the mapping between them.
 
-Everything comes from one random.Random. What the engine's version cannot carry yet stands in CAPABILITIES: turning a
-word on is one line there.
+Everything comes from one random.Random.
 
 Each column of a rule carries its value twice: as the mapping says it (`yaml`), and as SQL over the source row (`sql`),
 with the condition under which the row cannot be mapped (`bad`). From the second the judge knows by itself what must
@@ -9,30 +8,11 @@ stand on the target.
 """
 
 import json
-import os
 import uuid
 
 import derive
 from names import NAMESPACE, key_text, quoted, uuid_sql
-
-CAPABILITIES = {
-    "parking": True,  # parents that go, or come late, under living children; optional and self references filled later
-    "mirrors": True,
-    "derive": True,
-    "derived parents": True,  # rows of rules that refer to derived ones
-    "adopt": False,  # rows that the target holds before the engine comes
-    "resync": False,  # tables are read again while all the rest goes on
-    "fast load": True,  # a snapshot without indexes and foreign keys
-    "ranges": True,  # a table that a snapshot reads in several ranges
-    "truncate": True,
-    "unique": True,  # unique values that only the target insists on
-    "nonfinite": True,
-}
-
-# For one run, to try a word: PGREKEY_WITH=derive,parking
-for word in os.environ.get("PGREKEY_WITH", "").split(","):
-    if word:
-        CAPABILITIES[word] = True
+from words import CAPABILITIES
 
 NAMES = ["office", "person", "Order", "item", "Größe", "tag", "visit", "log", "my note", "plan"]
 
@@ -60,6 +40,7 @@ class Table:
     def __init__(self, name):
         self.name, self.key, self.columns, self.refs = name, [], [], []
         self.rules, self.mirrors = [], []
+        self.rows = None  # where nobody else writes it
 
     def sql(self):
         return quoted(self.name)
@@ -100,6 +81,7 @@ class Value:
         self.unique = more.get("unique", False)
         self.check = more.get("check")
         self.once = more.get("once", False)
+        self.merged = more.get("merged", False)  # others own keys of it too
         self.unmarked = more.get("unmarked", False)  # non-finite values that the stream shows as NULL
         self.ref = more.get("ref")  # the parent rule
         self.required = more.get("required", False)
@@ -118,6 +100,7 @@ class Rule:
         self.when = self.identity = self.shares = None
         self.delete, self.set = "row", {}
         self.truncate = False
+        self.lookups = {}  # alias -> column
 
     def columns(self):
         return self.key + self.values
@@ -127,6 +110,9 @@ class Rule:
                "    to: %s" % self.to]
         if self.when:
             out.append("    when: %s" % json.dumps(self.when, ensure_ascii=False))
+        if self.lookups:
+            out.append("    lookup: {%s}" % ", ".join("%s: {mirror: label, by: %s}" % (k, json.dumps(c, ensure_ascii=False))
+                                                     for k, c in self.lookups.items()))
         adopt = ", adopt: [%s]" % ", ".join("legacy%d" % i for i in range(len(self.table.key))) if self.adopts else ""
         out.append("    key: {%s%s}" % (", ".join("%s: %s" % (v.name, v.yaml) for v in self.key), adopt))
         if self.identity:
@@ -187,6 +173,7 @@ class Estate:
         self.nonfinite, self.derivations = {}, []
         self.adopted = {}  # entity -> {key_text: id}
         self.make_tables()
+        self.label = self.make_label() if CAPABILITIES["lookup"] and self.chance(0.5) else None
         self.make_rules()
 
     def chance(self, p):
@@ -211,6 +198,13 @@ class Estate:
             for n in range(rng.randint(2, 7)):
                 self.add_column(table, n)
             self.tables.append(table)
+
+    @staticmethod
+    def make_label():
+        table = Table("label")
+        table.key, table.columns = [Column("id", "code", False)], [Column("word", "text", False)]
+        table.rows = [(0, "nought"), (1, "one"), (2, "two")]
+        return table
 
     def add_ref(self, table, parent, stem):
         null = table is parent or self.chance(0.5)
@@ -240,6 +234,8 @@ class Estate:
                 continue
             for n in range(2 if self.chance(0.3) else 1):
                 self.make_rule(table, n)
+        if self.label:
+            self.make_mirror(self.label, whole=True)
         if CAPABILITIES["mirrors"]:
             for table in self.tables:
                 if self.chance(0.35):
@@ -273,7 +269,7 @@ class Estate:
         columns = self.rng.sample(others, self.rng.randint(1, len(others))) if self.chance(0.6) and not whole else None
         there = table.key + (columns or others)
         index = [c for c in there if c.kind != "long" and self.chance(0.2)]
-        name = table.name if self.chance(0.8) and not table.mirrors else "m%d" % len(self.rules)
+        name = table.name if table is self.label or self.chance(0.8) and not table.mirrors else "m%d" % len(self.rules)
         mirror = Mirror(table, name, columns, index, self.condition(table) if self.chance(0.3) and not whole else None)
         table.mirrors.append(mirror)
         self.rules.append(mirror)
@@ -431,6 +427,9 @@ class Estate:
                 add("text", "{left: {of: %s, chars: 9}}" % c.name, "left(%s, 9)" % q)
             else:
                 add("jsonb", "{pack: [%s]}" % c.name, "jsonb_build_object('%s', %s)" % (c.name, q))
+        elif c.kind == "code" and self.label and self.chance(0.5):
+            rule.lookups["l" + name] = c.name
+            add("text", "l%s.word" % name, "(SELECT l.word FROM label l WHERE l.id = %s)" % q)
         elif c.kind == "code":
             form = rng.choice(["reject", "keep", "other", "copy"] if not solid else ["keep", "other", "copy"])
             enum = "enum: {0: zero, 1: one, 2: two}"
@@ -485,7 +484,10 @@ class Estate:
     # --- files
 
     def source_ddl(self):
-        return "".join(t.ddl() for t in self.tables)
+        text = "".join(t.ddl() for t in self.tables)
+        if self.label:
+            text += self.label.ddl() + "INSERT INTO label VALUES %s;\n" % ", ".join("(%d, '%s')" % row for row in self.label.rows)
+        return text
 
     def target_ddl(self):
         text = "".join(d.ddl() for d in self.derivations if not d.owner)
@@ -508,15 +510,30 @@ class Estate:
         text += "".join(d.ddl() for d in self.derivations if d.owner)
         return text + "".join(d.foreign_keys() for d in self.derivations)
 
-    def mapping(self):
+    def without(self):
+        """Names of what the mapping can do without: some rules and derivations, and all that leans on them."""
+        out = {each.name for each in self.rules + self.derivations if self.chance(0.3)}
+        for _ in range(len(self.rules) + len(self.derivations)):
+            for rule in self.rules:
+                if any(v.ref and v.ref.name in out for v in rule.columns()) or (
+                        rule.lookups and self.label.mirrors[0].name in out) or (rule.shares and rule.shares.name in out):
+                    out.add(rule.name)
+            for d in self.derivations:
+                if any(each.name in out for each in d.leans_on(self)):
+                    out.add(d.name)
+        return out
+
+    def mapping(self, without=()):
         """The order in the file is not the order of the tables: that is found."""
-        rules = self.rng.sample(self.rules, len(self.rules))
+        rules = [r for r in self.rng.sample(self.rules, len(self.rules)) if r.name not in without]
         text = "namespace: %s\n" % NAMESPACE
-        marked = {name: columns for name, columns in self.nonfinite.items() if columns}
+        read = {r.table.name for r in rules}
+        marked = {name: columns for name, columns in self.nonfinite.items() if columns and name in read}
         if marked:
             text += "nonfinite: %s\n" % json.dumps(marked, ensure_ascii=False)
-        text += "rows:\n%s\n" % "\n".join(r.yaml() for r in rules if not isinstance(r, Mirror))
+        rows = [r.yaml() for r in rules if not isinstance(r, Mirror)]
+        text += "rows:\n%s\n" % "\n".join(rows) if rows else ""
         mirrors = [r.yaml() for r in rules if isinstance(r, Mirror)]
         text += "mirrors:\n%s\n" % "\n".join(mirrors) if mirrors else ""
-        derived = [d.yaml() for d in self.rng.sample(self.derivations, len(self.derivations))]
+        derived = [d.yaml() for d in self.rng.sample(self.derivations, len(self.derivations)) if d.name not in without]
         return text + ("derive:\n%s\n" % "\n".join(derived) if derived else "")

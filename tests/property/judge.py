@@ -227,6 +227,8 @@ class Judge:
                     self.finding(side.name, rule, key, "%s is %s, by the source %s" % (v.name, short(there[v.name]), short(row[v.name])))
 
     def cell_is(self, side, v, found, expected):
+        if v.merged:
+            return found is not None and holds(found, expected)
         if v.once or found == expected:
             return not (v.ref and found is not None and not v.once) or side.has(v.ref.to, (found,))
         if v.unmarked and found is None and expected in ("NaN", "Infinity", "-Infinity"):
@@ -297,7 +299,10 @@ class Judge:
             target = tuple(row[k[0]] for k in d.key)
             keys.add(key)
             targets.add(target)
-            orphan = any(not side.has(parent.to, (row[column],)) for column, parent in d.parents)
+            required = d.parents + [(column, parent) for column, parent, needed in d.refs if needed]
+            orphan = any(not side.has(parent.to, (row[column],)) for column, parent in required)
+            for column, parent, _ in d.refs:  # an optional one that is not there is NULL
+                row[column] = row[column] if side.has(parent.to, (row[column],)) else None
             self.judge_derived(side, d, key, row, side.derived[d.name].get(target), entries.get(key), orphan)
         for key in entries:
             if key not in keys:
@@ -324,6 +329,8 @@ class Judge:
         else:
             for name, _ in d.columns:
                 self.compared += 1
+                if name in d.merge and there[name] is not None and holds(there[name], row[name]):
+                    continue
                 if name not in d.once and there[name] != row[name]:
                     self.finding(side.name, d, key, "%s is %s, by its inputs %s" % (name, short(there[name]), short(row[name])))
 
@@ -347,7 +354,7 @@ class Judge:
             if a is None or b is None:
                 continue  # said already
             for v in rule.columns():
-                if a[v.name] == b[v.name] or v.once or (v.unmarked and a[v.name] is None):
+                if a[v.name] == b[v.name] or v.once or v.merged or (v.unmarked and a[v.name] is None):
                     continue
                 if v.ref and not v.required and self.differs_rightly(v, row[v.name]):
                     continue
@@ -357,6 +364,10 @@ class Judge:
         """An optional parent that stands on one side alone (kept, marked, or in quarantine on the other)."""
         table = v.ref.to
         return self.a.has(table, (parent,)) != self.b.has(table, (parent,))
+
+
+def holds(found, part):
+    return part is None or json.loads(part).items() <= json.loads(found).items()
 
 
 def short(value):

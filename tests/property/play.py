@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from estate import CAPABILITIES
+from words import CAPABILITIES
 from servers import environment
 
 CAUGHT_UP_S = 180  # thousands of rows that fail one by one, on a machine that does other things besides
@@ -104,6 +104,10 @@ class Run:
         self.write("source.sql", self.estate.source_ddl())
         self.write("target.sql", self.estate.target_ddl())
         self.write("mapping.yaml", self.estate.mapping())
+        self.without = self.estate.without() if CAPABILITIES["join"] and rng.random() < 0.4 else set()
+        if all(r.name in self.without for r in self.estate.rules if not hasattr(r, "mirror")):
+            self.without = set()
+        self.write("first.yaml", self.estate.mapping(self.without))
         self.write("seed.sql", "".join(s + ";\n" for s in self.workload.seed()))
         self.seconds = rng.choice([0.6, 1.0, 1.6])
         self.write("load.sql", self.workload.script(rng.choice([40, 80, 140]), self.seconds))
@@ -119,10 +123,14 @@ class Run:
         kinds += [("resync", 2)] if CAPABILITIES["resync"] else []
         count = self.rng.choices([0, 1, 2, 4], [1, 3, 3, 2])[0]
         at = sorted(self.rng.uniform(0.02, self.seconds + 0.3) for _ in range(count))
-        return [(t, self.rng.choices([k for k, _ in kinds], [w for _, w in kinds])[0]) for t in at]
+        acts = [(t, self.rng.choices([k for k, _ in kinds], [w for _, w in kinds])[0]) for t in at]
+        if self.without:
+            acts.append((self.rng.uniform(0.1, self.seconds), "mapping"))
+        return sorted(acts)
 
     def config(self, name, database):
-        lines = ["pipeline: %s" % name, "mapping: mapping.yaml", "source:", "  dsn: %r" % self.servers.dsn("source", self.source),
+        mapping = "first.yaml" if name == "a" else "mapping.yaml"
+        lines = ["pipeline: %s" % name, "mapping: %s" % mapping, "source:", "  dsn: %r" % self.servers.dsn("source", self.source),
                  "  slot: %s_%d" % (name, self.seed), "  status_interval: 100ms", "target:",
                  "  dsn: %r" % self.servers.dsn("target", database), "  position_interval: 100ms", "reconnect:",
                  "  min: 50ms", "  max: 300ms", "breaker:", "  window: 0", "quarantine:", "  backoff: 1h"]
@@ -168,10 +176,27 @@ class Run:
             side, database = ("source", self.source) if kind == "cut source" else ("target", self.a)
             self.servers.sql(side, "postgres", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE "
                              "datname = '%s' AND application_name LIKE 'pgrekey%%'" % database)
+        elif kind == "mapping":
+            self.change_mapping()
         elif kind == "resync":
             self.asked.append(self.engine.begin("resync", self.rng.choice([t for t in self.estate.tables if t.rules]).name, "--wait", "3min"))
         else:
             self.servers.restart("target", "immediate")
+
+    def change_mapping(self):
+        """The engine goes on with all of it; a first snapshot has to be there before."""
+        until = time.monotonic() + CAUGHT_UP_S
+        query = "SELECT state FROM pgrekey.pipeline WHERE state = 'streaming'"
+        while not self.servers.sql("target", self.a, query, strict=False):
+            self.engine.keep_going()
+            if time.monotonic() > until:
+                raise Trouble("the first snapshot does not end")
+            time.sleep(0.02)
+        self.engine.stop()
+        shutil.copyfile(self.path("mapping.yaml"), self.path("first.yaml"))
+        if self.engine.command("init", "--quiet") != 0:
+            raise Trouble("init with the whole mapping failed")
+        self.engine.start()
 
     def play(self):
         self.engine = self.config("a", self.a)
@@ -211,7 +236,8 @@ class Run:
     def caught_up(self):
         lsn = self.servers.value("source", self.source, "SELECT pg_logical_emit_message(true, 'property', '')")
         until = time.monotonic() + CAUGHT_UP_S
-        query = "SELECT lsn >= '%s', paused, pause_category FROM pgrekey.pipeline WHERE state = 'streaming'" % lsn
+        query = ("SELECT lsn >= '%s' AND NOT EXISTS (SELECT FROM pgrekey.mapping_step WHERE state IN ('new', 'back')), paused, "
+                 "pause_category FROM pgrekey.pipeline WHERE state = 'streaming'" % lsn)
         while True:
             self.engine.keep_going()
             rows = self.servers.sql("target", self.a, query, strict=False)
