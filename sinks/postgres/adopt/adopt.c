@@ -339,12 +339,41 @@ static int check_page(struct pgsink *s, const struct adopter *adopter, const cha
     return same == rows ? 0 : refuse_ambiguous(adopter, reterr);
 }
 
+#define RECORD_PAGE                                                                                                    \
+    "INSERT INTO pgrekey.adopted (pipeline, entity, derived, id, legacy) "                                             \
+    "SELECT $1, $2, * FROM unnest($3::uuid[], $4::uuid[], $5::text[])"
+
+/* Mostly nothing of a page is there yet. To look for each row first costs as much as to write it, so that is done only
+ * where the page as it is was refused: after a crash, or where a key or an id comes twice. */
+static int record_page(struct pgsink *s, const struct adopter *adopter, const char *const *params, int64_t rows,
+                       struct err *reterr)
+{
+    struct err why = {0};
+    PGresult *result = NULL;
+    int rc;
+
+    if (session_run(s, "recording adopted rows", "SAVEPOINT pgrekey_page", reterr))
+        return -1;
+    if (session_query(s, "recording adopted rows", RECORD_PAGE, 5, params, NULL, &why) == 0)
+        return 0;
+    if (strcmp(why.sqlstate, "23505") != 0) {
+        *reterr = why;
+        return -1;
+    }
+    if (session_run(s, "recording adopted rows", "ROLLBACK TO SAVEPOINT pgrekey_page", reterr))
+        return -1;
+    rc = session_query(s, "recording adopted rows", RECORD_PAGE " ON CONFLICT DO NOTHING", 5, params, &result, reterr);
+    if (rc == 0 && strtoll(PQcmdTuples(result), NULL, 10) != rows)
+        rc = check_page(s, adopter, params, rows, reterr);
+    PQclear(result);
+    return rc;
+}
+
 static int write_page(struct pgsink *s, const struct adopter *adopter, const PGresult *page, struct err *reterr)
 {
     const char *params[5] = {s->options.pipeline, adopter->entity, NULL, NULL, NULL};
     const int64_t rows = PQntuples(page);
     struct buf arrays[3];
-    PGresult *result = NULL;
     int rc;
 
     for (size_t i = 0; i < 3; i++)
@@ -353,13 +382,7 @@ static int write_page(struct pgsink *s, const struct adopter *adopter, const PGr
         put_row(s, adopter, page, row, arrays);
     for (size_t i = 0; i < 3; i++)
         params[2 + i] = session_end_array(&arrays[i]);
-    rc = session_query(s, "recording adopted rows",
-                       "INSERT INTO pgrekey.adopted (pipeline, entity, derived, id, legacy) "
-                       "SELECT $1, $2, * FROM unnest($3::uuid[], $4::uuid[], $5::text[]) ON CONFLICT DO NOTHING",
-                       5, params, &result, reterr);
-    if (rc == 0 && strtoll(PQcmdTuples(result), NULL, 10) != rows)
-        rc = check_page(s, adopter, params, rows, reterr);
-    PQclear(result);
+    rc = record_page(s, adopter, params, rows, reterr);
     for (size_t i = 0; i < 3; i++)
         buf_done(&arrays[i]);
     return rc;

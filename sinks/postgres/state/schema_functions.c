@@ -30,6 +30,7 @@ static const char TABLES[] =
     "    UNIQUE (pipeline, entity, id)\n"
     ");\n"
     "ALTER TABLE pgrekey.adopted ADD COLUMN IF NOT EXISTS met text[] NOT NULL DEFAULT '{}'; -- since version 2\n"
+    "ALTER TABLE pgrekey.adopted SET (fillfactor = 45); -- each row is met once: beside itself, without its indexes\n"
     "COMMENT ON TABLE pgrekey.adopted IS 'target rows that were there before and are the source''s';\n"
     "\n"
     "CREATE TABLE IF NOT EXISTS pgrekey.adoption (\n"
