@@ -372,10 +372,17 @@ class Estate:
         value.notnull = required and not rule.adopts and self.chance(0.5)
         rule.values.append(value)
 
+    def leans(self, what, on, seen=()):
+        """Does a rule or derivation come after another one, over however many?"""
+        if what is on:
+            return True
+        below = [v.ref for v in what.columns() if v.ref] if isinstance(what, Rule) else what.leans_on(self)
+        return any(self.leans(each, on, (*seen, what)) for each in below if each not in seen and each is not what)
+
     def refer_to(self, derivation):
         """Rules whose rows refer to derived ones: those of its own table, and of tables that refer to that."""
         for rule in self.rules:
-            if not derivation.source or isinstance(rule, Mirror) or not self.chance(0.4):
+            if not derivation.source or isinstance(rule, Mirror) or not self.chance(0.4) or self.leans(derivation, rule):
                 continue
             choices = [table_ref.columns for table_ref in rule.table.refs if table_ref.table is derivation.source]
             choices += [rule.table.key] if rule.table is derivation.source else []
