@@ -5,7 +5,7 @@
 # topics_settings [line…]: $T/pgrekey.yaml for a publisher.
 topics_settings() {
     settings_write "sink: kafka" "kafka:" "  bootstrap: $(kafka_bootstrap "$T/kafka")" "  prefix: shop" \
-        "  transaction_max_rows: 1000" "  transaction_timeout: 10s" "batch:" "  max_rows: 500" "$@"
+        "  transaction_max_rows: 1000" "  transaction_timeout: 5s" "batch:" "  max_rows: 500" "$@"
 }
 
 # The position of the state topic, as a number.
@@ -139,4 +139,45 @@ for id, end in ends.items():
 for id in events:
     print(id, "has events but no END"); bad = 1
 sys.exit(bad)'
+}
+
+# --- an estate for faults: one table with much traffic, one that rests
+
+topics_estate() {
+    source_script <<'SQL'
+CREATE TABLE item (id serial PRIMARY KEY, name text, n integer, note text);
+ALTER TABLE item ALTER COLUMN note SET STORAGE EXTERNAL;
+CREATE TABLE thing (id integer PRIMARY KEY, name text);
+INSERT INTO item (name, n, note) SELECT 'item ' || i, i, CASE WHEN i % 10 = 0 THEN repeat('x', 3000) END FROM generate_series(1, 2000) i;
+INSERT INTO thing SELECT i, 'thing ' || i FROM generate_series(1, 10) i;
+SQL
+    target_script <<'SQL'
+CREATE TABLE items (id uuid PRIMARY KEY, legacy_id integer, name text, n integer, note text);
+CREATE TABLE things (id uuid PRIMARY KEY, legacy_id integer, name text);
+SQL
+    mapping_write <<'YAML'
+rows:
+  - from: item
+    to: items
+    key: {id: {uuid: item, of: id}}
+    columns: {legacy_id: id, name: name, n: n, note: note}
+  - from: thing
+    to: things
+    key: {id: {uuid: thing, of: id}}
+    columns: {legacy_id: id, name: name}
+YAML
+}
+
+same_items() {
+    source_sql "SELECT json_build_object('id', $(uuid_sql item id), 'legacy_id', id, 'name', name, 'n', n, 'note', note)
+                FROM item" | python3 -c '
+import json, sys
+for line in sorted(json.dumps(json.loads(l), sort_keys=True) for l in sys.stdin):
+    print(line)' >"$T/items.source"
+    topic_rows public.items | LC_ALL=C sort >"$T/items.topic"
+    LC_ALL=C sort -o "$T/items.source" "$T/items.source"
+    cmp -s "$T/items.source" "$T/items.topic" && return 0
+    echo "    $(wc -l <"$T/items.source") rows on the source, $(wc -l <"$T/items.topic") in the topic"
+    diff "$T/items.source" "$T/items.topic" | cut -c1-200 | head -n 6
+    return 1
 }
