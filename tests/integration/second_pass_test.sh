@@ -101,9 +101,6 @@ load_start "${PGREKEY_LOAD_SECONDS:-10}" 2 "$T/load.sql"
 kill_loop "$PGREKEY_KILLS" 200 900
 load_wait
 caught_up 180
-# What goes in a circle may be refused and tried again a while later (docs/reliability.md).
-pgrekey quarantine retry >"$T/retry.log" 2>&1 || true
-caught_up 60
 all "under load and kills"
 accounts "every team is accounted for" 'team->teams' team
 accounts "every person too" 'person->persons' person

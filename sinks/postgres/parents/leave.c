@@ -152,7 +152,8 @@ static void put_living(struct query *query, const struct pgsink *s, const struct
     buf_putc(&query->sql, ')');
 }
 
-/* Not one of those that are on their way out already: rows may refer to their own like, in circles. */
+/* Not one of those that are on their way out already: rows may refer to their own like, in circles. But a reference
+ * that may be NULL is taken back even so, for its row stands until what refers to that has gone. */
 static void put_not_leaving(struct query *query, const struct leaving *leaving, const struct target *target)
 {
     for (const struct frame *frame = leaving->frame; frame; frame = frame->up)
@@ -176,7 +177,8 @@ static void put_children(struct query *query, const struct leaving *leaving, con
     put_param(query, ids);
     buf_printf(&query->sql, "::%s[])", target->types[reference->column]);
     put_living(query, s, reference);
-    put_not_leaving(query, leaving, target);
+    if (reference->required)
+        put_not_leaving(query, leaving, target);
     if ((leaving->ways & (PARK_MOVED | PARK_DELETED)) && s->net->rules[reference->rule].entry_count &&
         any_moved(leaving, reference->rule)) {
         buf_puts(&query->sql, " AND NOT ");
