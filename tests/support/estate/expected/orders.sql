@@ -50,4 +50,8 @@ SELECT 'order_number ' || id || ' ' || CASE WHEN btrim(patient_suffix) <> '' THE
 UNION ALL
 SELECT 'case_number ' || id || ' ' || CASE WHEN btrim(suffix) <> '' THEN 'CASE-' || btrim(suffix) || '-' || id ELSE 'CASE-P' || id END FROM good_patient
 UNION ALL
+SELECT 'patient_number ' || id || ' PAT-' || id FROM good_patient
+UNION ALL
+SELECT 'doctor_number ' || id || ' DOC-' || CASE WHEN id < 1000000 THEN to_char(id, 'FM000000') ELSE id::text END FROM doctor
+UNION ALL
 SELECT 'payment_number ' || id || ' PAY-' || id FROM dispatch_payment;

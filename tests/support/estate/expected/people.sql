@@ -75,8 +75,7 @@ SELECT 'profiles ' || to_jsonb(x)::text FROM (
     FROM who) x
 UNION ALL
 SELECT 'doctors ' || to_jsonb(x)::text FROM (
-    SELECT d.id AS key, 'DOC-' || CASE WHEN d.id < 1000000 THEN to_char(d.id, 'FM000000') ELSE d.id::text END AS number,
-        d.id AS profile, (SELECT s.office_id FROM seat s WHERE s.user_id = d.id ORDER BY s.id LIMIT 1) AS office,
+    SELECT d.id AS key, d.id AS profile, (SELECT s.office_id FROM seat s WHERE s.user_id = d.id ORDER BY s.id LIMIT 1) AS office,
         CASE WHEN d.is_active THEN 'active' ELSE 'inactive' END AS status, d.date_joined AS joined,
         (d.date_joined AT TIME ZONE 'UTC')::date AS licensed, d.date_joined AS created, s.id IS NOT NULL AS setting,
         s.credit, s.promised_payment AS promised, s.tier_type AS tier,
@@ -90,7 +89,7 @@ SELECT 'technicians ' || to_jsonb(x)::text FROM (
     FROM who WHERE t) x
 UNION ALL
 SELECT 'patients ' || to_jsonb(x)::text FROM (
-    SELECT p.id AS key, p.user_id AS "user", p.doctor_id AS legacy_doctor, p.user_id AS profile, 'PAT-' || p.id AS number,
+    SELECT p.id AS key, p.user_id AS "user", p.doctor_id AS legacy_doctor, p.user_id AS profile,
         btrim(w.first_name) AS first, btrim(w.last_name) AS last, w.address AS email, nullif(btrim(p.suffix), '') AS suffix,
         coalesce((ARRAY['other', 'male', 'female'])[p.sex + 1], 'unknown') AS sex, p.birthdate AS born, d.id AS doctor, a.id AS assigned,
         coalesce(p.office, 1) AS office, p.office IS NULL AS review, p.method, p.confidence,

@@ -35,4 +35,8 @@ SELECT 'order_number ' || legacy_instruction_id || ' ' || order_number FROM orde
 UNION ALL
 SELECT 'case_number ' || legacy_patient_id || ' ' || case_number FROM cases WHERE origin = 'patient'
 UNION ALL
+SELECT 'patient_number ' || legacy_patient_id || ' ' || patient_number FROM patients
+UNION ALL
+SELECT 'doctor_number ' || legacy_user_id || ' ' || doctor_number FROM doctors
+UNION ALL
 SELECT 'payment_number ' || legacy_payment_id || ' ' || payment_number FROM payments;

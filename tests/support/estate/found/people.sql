@@ -9,7 +9,7 @@ SELECT 'profiles ' || to_jsonb(x)::text FROM (
     FROM profiles WHERE role = profile_type::text) x
 UNION ALL
 SELECT 'doctors ' || to_jsonb(x)::text FROM (
-    SELECT d.legacy_user_id AS key, doctor_number AS number, p.legacy_user_id AS profile, o.legacy_office_id AS office, status,
+    SELECT d.legacy_user_id AS key, p.legacy_user_id AS profile, o.legacy_office_id AS office, status,
         joined_practice_at AS joined, licensed_since AS licensed, d.created_at AS created, d.metadata <> '{}' AS setting,
         (d.metadata ->> 'credit')::numeric AS credit, (d.metadata ->> 'promised_payment')::numeric AS promised, (d.metadata ->> 'tier_type')::int AS tier,
         nullif(d.metadata -> 'masters', '[]') AS masters
@@ -22,7 +22,7 @@ SELECT 'technicians ' || to_jsonb(x)::text FROM (
 UNION ALL
 SELECT 'patients ' || to_jsonb(x)::text FROM (
     SELECT p.legacy_patient_id AS key, p.legacy_user_id AS "user", p.legacy_doctor_id AS legacy_doctor, f.legacy_user_id AS profile,
-        patient_number AS number, p.first_name AS first, p.last_name AS last, p.email, p.suffix, sex, p.date_of_birth AS born,
+        p.first_name AS first, p.last_name AS last, p.email, p.suffix, sex, p.date_of_birth AS born,
         d.legacy_user_id AS doctor, a.legacy_user_id AS assigned, o.legacy_office_id AS office, requires_manual_review AS review,
         p.metadata #>> '{association,method}' AS method, p.metadata #>> '{association,confidence}' AS confidence, p.status,
         (p.metadata -> 'status_code')::int AS code, p.archived, p.suspended, enrolled_at AS enrolled, p.created_at AS created, p.updated_at AS updated
