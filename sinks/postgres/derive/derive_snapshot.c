@@ -32,12 +32,18 @@ static int analyse_inputs(struct pgsink *s, struct derive_one *one, struct err *
     return 0;
 }
 
-/* Those chosen, by step, inside the open transaction. */
+/* Those chosen, by step, inside the open transaction. What one of them writes is no news to those behind it. */
 static int derive_chosen(struct pgsink *s, const bool *chosen, struct err *reterr)
 {
+    for (size_t i = 0; i < s->derive->step_count; i++)
+        if (chosen[i])
+            s->derive->all[s->derive->steps[i].index].later = true;
     for (size_t i = 0; i < s->derive->step_count; i++) {
         int index = s->derive->steps[i].index;
-        if (chosen[i] && (analyse_inputs(s, &s->derive->all[index], reterr) || derive_all(s, index, reterr)))
+        if (!chosen[i])
+            continue;
+        s->derive->all[index].later = false;
+        if (analyse_inputs(s, &s->derive->all[index], reterr) || derive_all(s, index, reterr))
             return -1;
     }
     if (derive_finish(s, reterr))
@@ -51,6 +57,16 @@ static int derive_level(struct pgsink *s, const bool *chosen, struct err *reterr
     return session_begin(s, reterr) || derive_chosen(s, chosen, reterr) || session_commit(s, reterr) ? -1 : 0;
 }
 
+/* A load goes through all levels: those above this one are still to come. */
+static void put_off_levels_above(struct pgsink *s, int level, bool off)
+{
+    for (size_t i = 0; i < s->derive->step_count; i++) {
+        const struct map_step *step = &s->derive->steps[i];
+        if (step->kind == STEP_DERIVATION && step->level > level)
+            s->derive->all[step->index].later = off && is_on_level(s, i, step->level);
+    }
+}
+
 int pgsink_derive_all(struct sink *sink, int level, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
@@ -59,7 +75,11 @@ int pgsink_derive_all(struct sink *sink, int level, struct err *reterr)
 
     for (size_t i = 0; i < count; i++)
         any |= chosen[i] = is_on_level(s, i, level);
+    if (any)
+        put_off_levels_above(s, level, true);
     int failed = any ? derive_level(s, chosen, reterr) : 0;
+    for (size_t i = 0; s->derive && i < s->derive->count; i++)
+        s->derive->all[i].later = false;
     free(chosen);
     if (failed)
         session_rollback(s);
@@ -112,6 +132,8 @@ static int run_due(struct pgsink *s, const PGresult *due, struct err *reterr)
         failed = put_current(s, one->derivation->name, reterr);
     }
     failed = failed || (any && derive_chosen(s, chosen, reterr)) || session_commit(s, reterr);
+    for (size_t i = 0; i < s->derive->count; i++)
+        s->derive->all[i].later = false;
     free(chosen);
     if (failed)
         session_rollback(s);

@@ -49,6 +49,7 @@ struct derive_one {
     bool described; /* columns are known */
     bool made;      /* its temporary tables are there */
     bool rests;     /* its inputs are not whole yet: it runs over all keys when they are, and not before */
+    bool later;     /* it runs over all keys later in the same load: until then no change tells it of keys */
     bool stands;    /* number and tables were there when the open transaction began: no rollback takes them */
     int64_t keys;   /* that wait to be run; an upper bound */
     int64_t kept;   /* rows, dead ones included, in its temporary tables since they were last truncated */

@@ -142,6 +142,22 @@ static int keep_images(struct pgsink *s, struct derive_one *one, struct derive_i
     return failed;
 }
 
+/* Without figures the planner takes a temporary table for a small one, and compares each row with all. */
+static int analyse_images(struct pgsink *s, struct derive_one *one, const struct derive_input *input, const char *name,
+                          struct err *reterr)
+{
+    struct buf sql;
+    int failed;
+
+    if (input->images <= DERIVE_KEPT_MAX)
+        return 0;
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(&sql, "ANALYZE %s", name);
+    failed = derive_run_sql(s, one, &sql, reterr);
+    buf_done(&sql);
+    return failed;
+}
+
 /* Both images of rows that differ in some column that matters. `last`: no more of the rows are still to be written. */
 static int compare_images(struct pgsink *s, struct derive_one *one, struct derive_input *input, bool last,
                           const char *condition, int param_count, const char *const *params, struct err *reterr)
@@ -153,6 +169,8 @@ static int compare_images(struct pgsink *s, struct derive_one *one, struct deriv
     if (images_ready(s, one, input, reterr))
         return -1;
     touched_images(one, input, name, sizeof(name));
+    if (analyse_images(s, one, input, name, reterr))
+        return -1;
     buf_init(&touched, DERIVE_SQL_MAX);
     buf_init(&rows, DERIVE_SQL_MAX);
     buf_printf(&rows, "(SELECT t.* FROM %s AS t WHERE %s)", input->table, condition);
@@ -204,7 +222,7 @@ static int take(struct pgsink *s, const char *schema, const char *table, const s
 
     for (size_t d = 0; d < derive->count; d++) {
         struct derive_one *one = &derive->all[d];
-        for (size_t i = 0; one != but && !one->rests && i < one->input_count; i++)
+        for (size_t i = 0; one != but && !one->rests && !one->later && i < one->input_count; i++)
             if (touched_is_on(&one->inputs[i], schema, table) &&
                 take_input(s, one, &one->inputs[i], moment, condition, param_count, params, reterr))
                 return -1;
