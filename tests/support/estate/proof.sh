@@ -213,7 +213,7 @@ proof_show_different() {
 }
 
 # What was written once is as it was when the row was born. proof_born TARGET DB OUT keeps it; proof_still TARGET DB OUT FRESH-DB
-# holds it up. A case whose patient was deleted and came back is another one, born anew as a fresh snapshot would have it.
+# holds it up. A row that went with its parent and came back was born anew, as a fresh snapshot would have it.
 proof_once() {
     proof_excepted "$1" "$2" | awk '$3 == "once" { cols[$1] = cols[$1] (cols[$1] == "" ? "" : ", ") "t." $2 }
         END { for (t in cols) printf "SELECT \047%s\047, id, concat_ws(\047|\047, %s) FROM %s t;\n", t, cols[t], t }' |
@@ -222,7 +222,7 @@ proof_once() {
 proof_born() { proof_once "$1" "$2" >"$3.born"; }
 proof_still() {
     proof_once "$1" "$2" >"$3.still"
-    proof_once "$1" "$4" | grep '^cases ' >"$3.afresh"
+    proof_once "$1" "$4" >"$3.afresh"
     LC_ALL=C comm -23 "$3.still" "$3.afresh" | awk '
         { id = $1 " " $2; sub(/^[^ ]* [^ ]* /, "") }
         NR == FNR { was[id] = $0; next }

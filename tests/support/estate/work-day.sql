@@ -114,3 +114,29 @@ BEGIN
     FROM (SELECT name FROM estate.kind UNION SELECT jsonb_object_keys(tally)) x
     ON CONFLICT (name) DO UPDATE SET n = done.n + excluded.n, in_vain = done.in_vain + excluded.in_vain;
 END $$;
+
+-- The same kind again and again, for what it costs: so often, with a pause behind each.
+CREATE PROCEDURE estate.turns(what text, times bigint, pause_ms float8) LANGUAGE plpgsql AS $$
+DECLARE
+    slots jsonb := '{"notification": 0, "notification is sent": 1, "login": 10, "task": 13, "task is done": 14, "file": 15}';
+    each estate.kind;
+    started bigint := coalesce((SELECT sum(n + in_vain) FROM estate.turned), 0);
+    vain bigint := 0;
+BEGIN
+    PERFORM set_config('estate.day', '7', false), set_config('estate.late', '1', false);
+    SELECT * INTO each FROM estate.kind WHERE name = what;
+    FOR i IN 1 .. times LOOP
+        -- numbers that no working day comes to
+        IF slots ? what THEN
+            PERFORM estate.everyday((slots ->> what)::int, 50000000 + (started + i) * 20 + (slots ->> what)::int);
+        ELSIF NOT estate.did(each.statements, 50000000 + (started + i) * 20, i) THEN
+            vain := vain + 1;
+        END IF;
+        COMMIT;
+        IF pause_ms > 0 THEN
+            PERFORM pg_sleep(pause_ms / 1000);
+        END IF;
+    END LOOP;
+    INSERT INTO estate.turned VALUES (what, times - vain, vain);
+END $$;
+CREATE TABLE estate.turned (name text, n bigint NOT NULL, in_vain bigint NOT NULL);

@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# The half-filled target before and after: which rows it had, which of them the source knows. Sourced behind estate.sh.
+#
+#   half_had DIR DB OUT                      "table key id", the oldest of each legacy key, after upgrade-1
+#   half_source DIR DB OUT                   "table key" of all that the source has
+#   half_kept OUT DIR DB                     prints each row that the source has and whose id is another one now
+#   half_without_extra OUT DIR DB COPY       a copy of the database without the rows that the source does not have
+
+# table, its legacy key on the target, whose rows it is, the key there
+HALF_KEYS='offices legacy_office_id dispatch_office id
+profiles legacy_user_id auth_user id
+doctors legacy_user_id auth_user id
+patients legacy_patient_id dispatch_patient id
+technicians legacy_user_id auth_user id
+roles legacy_id dispatch_role id
+technician_roles legacy_role_id dispatch_role id
+role_permissions legacy_junction_id dispatch_role_permissions id
+categories legacy_category_id dispatch_category id
+products legacy_product_id dispatch_product id
+cases legacy_patient_id dispatch_patient id
+orders legacy_instruction_id dispatch_instruction id
+jaws legacy_jaw_id dispatch_jaw id
+projects legacy_project_id dispatch_project id
+treatment_plans legacy_plan_id dispatch_plan id
+order_states legacy_state_id dispatch_state id
+case_states legacy_state_id dispatch_state id
+files legacy_file_id dispatch_file id
+messages legacy_record_id dispatch_record id
+comments legacy_id dispatch_comment id
+message_attachments legacy_file_id dispatch_file id
+system_messages legacy_notification_id dispatch_notification id
+payments legacy_payment_id dispatch_payment id
+operations legacy_operation_id dispatch_operation id
+purchases legacy_purchase_id dispatch_payment id'
+
+half_had() {
+    local tab key oldest
+    while read -r tab key _; do
+        oldest=$(cluster_psql "$1" "$2" -c "SELECT 'created_at, ' FROM pg_attribute WHERE attrelid = '$tab'::regclass AND attname = 'created_at' AND NOT attisdropped")
+        echo "SELECT DISTINCT ON ($key) '$tab', $key, id FROM $tab WHERE $key IS NOT NULL ORDER BY $key, ${oldest}id;"
+    done <<<"$HALF_KEYS" | cluster_psql "$1" "$2" -F ' ' -f - | LC_ALL=C sort >"$3.had"
+}
+half_source() {
+    local tab source id
+    while read -r tab _ source id; do
+        echo "SELECT '$tab', $id FROM $source;"
+    done <<<"$HALF_KEYS" | cluster_psql "$1" "$2" -F ' ' -f - | LC_ALL=C sort >"$3.source"
+}
+half_kept() {
+    LC_ALL=C join -j 1 -o 1.2,1.3,1.4 <(awk '{ print $1 "/" $2, $0 }' "$1.had" | LC_ALL=C sort -k1,1) <(awk '{ print $1 "/" $2 }' "$1.source" | LC_ALL=C sort) >"$1.known"
+    half_had "$2" "$3" "$1.now"
+    LC_ALL=C sort "$1.known" | LC_ALL=C comm -23 - "$1.now.had"
+}
+# half_without_extra OUT DIR DB COPY
+half_without_extra() {
+    local tab key
+    cluster_psql "$2" postgres -c "CREATE DATABASE $4 TEMPLATE $3"
+    {
+        echo 'SET session_replication_role = replica; CREATE TEMP TABLE known (tab text, key bigint);'
+        echo 'COPY known FROM STDIN;'
+        tr ' ' '\t' <"$1.source"
+        echo '\.'
+        echo 'CREATE INDEX ON known (tab, key); ANALYZE known;'
+        while read -r tab key _; do
+            case $tab in
+            cases) echo "DELETE FROM cases WHERE legacy_project_id IS NULL AND (legacy_patient_id IS NULL OR NOT EXISTS (SELECT FROM known WHERE tab = 'cases' AND key = legacy_patient_id));" ;;
+            message_attachments) echo "DELETE FROM $tab WHERE legacy_attachment_id IS NULL AND NOT EXISTS (SELECT FROM known WHERE tab = '$tab' AND key = $key);" ;;
+            purchases) echo "DELETE FROM $tab WHERE source_table IS DISTINCT FROM 'dispatch_purchase' AND NOT EXISTS (SELECT FROM known WHERE tab = '$tab' AND key = $key);" ;;
+            *) echo "DELETE FROM $tab WHERE $key IS NULL OR NOT EXISTS (SELECT FROM known WHERE tab = '$tab' AND key = $key);" ;;
+            esac
+        done <<<"$HALF_KEYS"
+        echo "DELETE FROM doctor_offices WHERE doctor_id NOT IN (SELECT id FROM doctors) OR office_id NOT IN (SELECT id FROM offices);"
+        echo "DELETE FROM case_files WHERE file_id NOT IN (SELECT id FROM files);"
+    } | cluster_psql "$2" "$4" -f -
+}
