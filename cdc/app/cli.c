@@ -1,9 +1,11 @@
 #include "cdc/app/cli.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "cdc/app/json.h"
 #include "cdc/app/term.h"
+#include "cdc/base/log.h"
 #include "cdc/pg/pg.h"
 
 int cli_fail(bool as_json, const struct err *err)
@@ -68,4 +70,19 @@ int cli_open_target(const struct cli *cli, PGconn **ret_conn, struct err *reterr
 int cli_open_replication(const struct cli *cli, PGconn **ret_conn, struct err *reterr)
 {
     return open_side(cli, true, true, ret_conn, reterr);
+}
+
+const char *cli_config(const struct command_line *line)
+{
+    const char *path = line->values[OPT_CONFIG] ? line->values[OPT_CONFIG] : getenv("PGREKEY_CONFIG");
+    return path && *path ? path : NULL;
+}
+
+void cli_set_log(const struct settings *settings)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    for (int level = 0; settings->log_level && level < 4; level++)
+        if (strcmp(settings->log_level, names[level]) == 0)
+            log_set_level((enum log_level)level);
+    log_set_json(settings->log_format && strcmp(settings->log_format, "json") == 0);
 }

@@ -25,6 +25,11 @@ int cli_open_target(const struct cli *cli, PGconn **ret_conn, struct err *reterr
 /* The same with replication=database. */
 int cli_open_replication(const struct cli *cli, PGconn **ret_conn, struct err *reterr) MUST_CHECK;
 
+/* The settings file that was named by option or environment; NULL: the default one. */
+const char *cli_config(const struct command_line *line);
+/* log.level and log.format, unless the command line says otherwise. */
+void cli_set_log(const struct settings *settings);
+
 /* One object per command. */
 int cmd_run(const struct cli *cli);
 int cmd_replay(const struct cli *cli);

@@ -9,11 +9,8 @@
 
 static void set_log_level(const struct cli *cli)
 {
-    static const char *const names[] = {"error", "warn", "info", "debug"};
-    if (cli->settings && cli->settings->log_level)
-        for (int level = 0; level < 4; level++)
-            if (strcmp(cli->settings->log_level, names[level]) == 0)
-                log_set_level((enum log_level)level);
+    if (cli->settings)
+        cli_set_log(cli->settings);
     if (cli->quiet)
         log_set_level(LOG_ERROR);
     if (command_has(cli->line, OPT_VERBOSE))
@@ -25,8 +22,7 @@ static int run_command(struct cli *cli, struct err *err)
     const struct command_line *line = cli->line;
     set_log_level(cli);
     if (line->command->settings) {
-        const char *path = line->values[OPT_CONFIG] ? line->values[OPT_CONFIG] : getenv("PGREKEY_CONFIG");
-        if (settings_load(path && *path ? path : NULL, line->sets, line->set_count, &cli->settings, err) < 0)
+        if (settings_load(cli_config(line), line->sets, line->set_count, &cli->settings, err) < 0)
             return cli_fail(cli->json, err);
         set_log_level(cli);
     }

@@ -28,6 +28,7 @@
 #include "cdc/pg/pg.h"
 
 _Atomic int run_stop;
+_Atomic int run_reload;
 
 int run_exit_of(enum err_kind kind)
 {

@@ -13,6 +13,10 @@ struct run_options {
     uint64_t until_lsn;   /* end once the position is at or past this; 0: none */
     bool progress;        /* draw a progress bar on stderr */
     bool json;
+    /* where the settings came from, for SIGHUP; path NULL: the default one */
+    const char *config;
+    const struct setting_override *overrides;
+    size_t override_count;
 };
 
 /* How a run ended, as exit codes of the program (docs/operations.md). */
@@ -30,6 +34,8 @@ int run_exit_of(enum err_kind kind);
 /* Set by the signal handler: finish the batch and leave. (A second signal ends the process where it stands, which is
  * safe at any point: run_cmd.c.) */
 extern _Atomic int run_stop;
+/* Set by SIGHUP: the settings that may change are read again. */
+extern _Atomic int run_reload;
 
 int run_pipeline(const struct settings *settings, const struct run_options *options, struct err *reterr);
 

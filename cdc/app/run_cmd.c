@@ -13,6 +13,12 @@ static void on_stop_signal(int number)
     run_stop = 1;
 }
 
+static void on_reload_signal(int number)
+{
+    (void)number;
+    run_reload = 1;
+}
+
 /* Only the engine finishes what it does; every other command may simply die of a signal. */
 static void catch_stop_signals(void)
 {
@@ -20,6 +26,9 @@ static void catch_stop_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
+    struct sigaction reload = {.sa_handler = on_reload_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&reload.sa_mask);
+    sigaction(SIGHUP, &reload, NULL);
 }
 
 int cmd_run(const struct cli *cli)
@@ -29,6 +38,9 @@ int cmd_run(const struct cli *cli)
         .until_caught_up = command_has(cli->line, OPT_UNTIL_CAUGHT_UP),
         .progress = !cli->quiet && !cli->json && isatty(STDERR_FILENO),
         .json = cli->json,
+        .config = cli_config(cli->line),
+        .overrides = cli->line->sets,
+        .override_count = cli->line->set_count,
     };
     if (command_has(cli->line, OPT_UNTIL) && !lsn_parse(cli->line->values[OPT_UNTIL], &options.until_lsn))
         return EXIT_CONFIG;

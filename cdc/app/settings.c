@@ -40,6 +40,9 @@ static const struct setting table[] = {
     {"log.level", SETTING_CHOICE, AT(log_level), 0, 0, "info", "error|warn|info|debug", NULL,
      "What is written to stderr. No level writes a row's values."},
 
+    {"log.format", SETTING_CHOICE, AT(log_format), 0, 0, "text", "text|json", NULL,
+     "Lines of key=value, or JSON objects."},
+
     {"source.dsn", SETTING_TEXT, AT(source_dsn), 0, 0, NULL, NULL,
      "host=legacy.example port=5432 dbname=app user=pgrekey sslmode=require",
      "The legacy server, as libpq takes it: keywords or a postgresql:// address. Its user needs REPLICATION and "
@@ -669,4 +672,54 @@ void settings_free(struct settings *settings)
         if (table[i].type <= SETTING_CHOICE)
             put_text(settings, &table[i], NULL);
     free(settings);
+}
+
+/* --- what may change while an engine runs --- */
+
+bool setting_reloads(const char *name)
+{
+    static const char *const reloadable[] = {"log.level",        "log.format",         "source.heartbeat_interval",
+                                             "guard.wal_budget", "guard.warn_percent", "guard.act_percent",
+                                             "guard.action",     "webhook.lag",        "webhook.after"};
+    for (size_t i = 0; i < sizeof(reloadable) / sizeof(*reloadable); i++)
+        if (strcmp(reloadable[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool is_text(const struct setting *setting)
+{
+    switch (setting->type) {
+    case SETTING_TEXT:
+    case SETTING_LIST:
+    case SETTING_NAME:
+    case SETTING_PATH:
+    case SETTING_CHOICE: return true;
+    case SETTING_BOOL:
+    case SETTING_COUNT:
+    case SETTING_DURATION_MS:
+    case SETTING_DURATION_S:
+    case SETTING_BYTES: break;
+    }
+    return false;
+}
+
+const char *settings_differ(const struct settings *a, const struct settings *b, size_t *at)
+{
+    for (; *at < TABLE_COUNT; (*at)++) {
+        const struct setting *setting = &table[*at];
+        const char *left = (const char *)a + setting->offset, *right = (const char *)b + setting->offset;
+        bool same;
+        if (is_text(setting)) {
+            const char *x, *y;
+            memcpy(&x, left, sizeof(x));
+            memcpy(&y, right, sizeof(y));
+            same = x == y || (x && y && strcmp(x, y) == 0);
+        } else {
+            same = memcmp(left, right, setting->type == SETTING_BOOL ? sizeof(bool) : sizeof(int64_t)) == 0;
+        }
+        if (!same)
+            return table[(*at)++].name;
+    }
+    return NULL;
 }

@@ -10,10 +10,11 @@
 #include "cdc/base/err.h"
 
 struct settings {
-    char *pipeline;  /* pipeline: name of the record on the target, "pgrekey" */
-    char *mapping;   /* mapping: path, relative to the settings file */
-    char *skip;      /* skip: rules, derivations and entities that are left out, "a, b"; NULL */
-    char *log_level; /* log.level: error, warn, info, debug */
+    char *pipeline;   /* pipeline: name of the record on the target, "pgrekey" */
+    char *mapping;    /* mapping: path, relative to the settings file */
+    char *skip;       /* skip: rules, derivations and entities that are left out, "a, b"; NULL */
+    char *log_format; /* log.format: text, json */
+    char *log_level;  /* log.level: error, warn, info, debug */
 
     char *source_dsn;           /* source.dsn */
     char *source_password_file; /* source.password_file; NULL */
@@ -84,6 +85,10 @@ struct setting_override {
  * source.dsn) and the overrides (--set name=value). ERR_CONFIG names file, line and setting. */
 int settings_load(const char *path, const struct setting_override *overrides, size_t override_count,
                   struct settings **ret_settings, struct err *reterr) MUST_CHECK;
+/* May this one change while an engine runs (SIGHUP)? */
+bool setting_reloads(const char *name);
+/* The first setting in which they differ and that reloads, or does not; NULL: none. Begin with *at = 0. */
+const char *settings_differ(const struct settings *a, const struct settings *b, size_t *at);
 void settings_free(struct settings *settings);
 /* All settings with type, unit, range, default and meaning, as help text, manual section or example file. */
 void settings_print_help(FILE *out);

@@ -13,10 +13,16 @@
 #define LOG_LINE_MAX 4096
 
 static _Atomic int current_level = LOG_INFO;
+static _Atomic bool as_json;
 
 void log_set_level(enum log_level level)
 {
     atomic_store_explicit(&current_level, (int)level, memory_order_relaxed);
+}
+
+void log_set_json(bool json)
+{
+    atomic_store_explicit(&as_json, json, memory_order_relaxed);
 }
 
 enum log_level log_get_level(void)
@@ -63,6 +69,53 @@ static size_t line_end(int printed, size_t at, size_t size)
     return end < size ? end : size - 1;
 }
 
+/* `key=value key="quoted \\"value\\""` as an object. A value that was cut off is closed where it ends. */
+size_t log_line_json(const char *line, char *out, size_t size)
+{
+    size_t len = 0;
+    out[len++] = '{';
+    while (*line && len + 16 < size) {
+        size_t key = strcspn(line, "= ");
+        if (line[key] != '=') { /* a word without a value */
+            line += key + (line[key] == ' ');
+            continue;
+        }
+        if (len > 1)
+            out[len++] = ',';
+        if (len + key + 16 >= size)
+            break;
+        out[len++] = '"';
+        memcpy(out + len, line, key);
+        len += key;
+        memcpy(out + len, "\":\"", 3);
+        len += 3;
+        line += key + 1;
+        bool quoted = *line == '"';
+        for (line += quoted; *line && (quoted ? *line != '"' : *line != ' ') && len + 16 < size; line++) {
+            if (quoted && *line == '\\' && line[1])
+                out[len++] = *line++; /* escaped already */
+            else if (*line == '"' || *line == '\\')
+                out[len++] = '\\';
+            out[len++] = *line;
+        }
+        out[len++] = '"';
+        line += quoted && *line == '"';
+        line += *line == ' ';
+    }
+    if (out[len - 1] == ',')
+        len--;
+    out[len++] = '}';
+    out[len] = '\0';
+    return len;
+}
+
+static void write_line(char *line, size_t len)
+{
+    line[len++] = '\n';
+    while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
+        ;
+}
+
 void log_event(enum log_level level, const char *event, const char *format, ...)
 {
     if (level > log_get_level())
@@ -86,8 +139,12 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F)
             line[i] = ' ';
     }
-    line[len++] = '\n';
-    while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
-        ;
+    line[len] = '\0';
+    if (atomic_load_explicit(&as_json, memory_order_relaxed)) {
+        char json[2 * LOG_LINE_MAX];
+        write_line(json, log_line_json(line, json, sizeof(json)));
+    } else {
+        write_line(line, len);
+    }
     errno = saved_errno;
 }

@@ -150,9 +150,33 @@ static void quotes_are_escaped_and_never_cut_in_half(void **state)
     }
 }
 
+static void a_line_as_json(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *json;
+    } cases[] = {
+        {"ts=1 level=info event=x", "{\"ts\":\"1\",\"level\":\"info\",\"event\":\"x\"}"},
+        {"event=x msg=\"in \\\"quotes\\\", a=b\" n=3",
+         "{\"event\":\"x\",\"msg\":\"in \\\"quotes\\\", a=b\",\"n\":\"3\"}"},
+        {"event=x sqlstate= msg=\"cut", "{\"event\":\"x\",\"sqlstate\":\"\",\"msg\":\"cut\"}"},
+        {"event=x stray path=a\\b", "{\"event\":\"x\",\"path\":\"a\\\\b\"}"},
+        {"", "{}"},
+    };
+    char out[256];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        assert_int_equal(log_line_json(cases[i].line, out, sizeof(out)), strlen(cases[i].json));
+        assert_string_equal(out, cases[i].json);
+    }
+    char small[40];
+    size_t len = log_line_json("event=x msg=\"much more than there is room for\"", small, sizeof(small));
+    assert_true(len < sizeof(small) && small[len - 1] == '}');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_line_as_json),
         cmocka_unit_test(line_has_time_level_event_and_fields),
         cmocka_unit_test(level_decides_what_is_written),
         cmocka_unit_test(a_name_cannot_begin_a_line_of_its_own),

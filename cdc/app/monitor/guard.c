@@ -14,13 +14,6 @@
 #define RETAINED_WINDOW_US INT64_C(600000000)
 #define DROP_TRIES 30
 
-enum guard_action monitor_guard_action(const struct settings *settings)
-{
-    if (strcmp(settings->guard_action, "drop_slot") == 0)
-        return GUARD_DROP_SLOT;
-    return strcmp(settings->guard_action, "stop_snapshots") == 0 ? GUARD_STOP_SNAPSHOTS : GUARD_ALERT;
-}
-
 static void tell(struct monitor *m, const struct view *view)
 {
     const struct guard *guard = &m->guard;
@@ -36,10 +29,7 @@ static void tell(struct monitor *m, const struct view *view)
 
 void monitor_guard(struct monitor *m, const struct view *view)
 {
-    const struct settings *settings = m->engine->settings;
-    const struct guard_limits limits = {.budget_bytes = settings->guard_wal_budget,
-                                        .warn_percent = (int)settings->guard_warn_percent,
-                                        .act_percent = (int)settings->guard_act_percent};
+    const struct tunables tunables = monitor_tunables(m);
     int64_t now_us = clock_mono_us();
     if (!view->source_reached || !view->slot.exists)
         return;
@@ -54,10 +44,10 @@ void monitor_guard(struct monitor *m, const struct view *view)
                                     .unreserved = strcmp(view->slot.wal_status, "unreserved") == 0,
                                     .lost = strcmp(view->slot.wal_status, "lost") == 0,
                                     .growth = pace_rate(&m->retained_pace, RETAINED_WINDOW_US)};
-    bool changed = guard_look(&m->guard, &limits, &slot);
+    bool changed = guard_look(&m->guard, &tunables.guard, &slot);
     enum guard_level level = m->guard.level;
     pthread_mutex_unlock(&m->lock);
-    enum guard_action action = monitor_guard_action(settings);
+    enum guard_action action = tunables.action;
     m->engine->hold_snapshots = level >= GUARD_ACT && action >= GUARD_STOP_SNAPSHOTS;
     if (level == GUARD_FULL && action == GUARD_DROP_SLOT && !slot.lost)
         m->drop_wanted = true;

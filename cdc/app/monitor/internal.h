@@ -25,6 +25,14 @@ struct observer {
     const char *name; /* in the log */
 };
 
+/* Settings that a reload may change; under the monitor's lock. */
+struct tunables {
+    struct guard_limits guard;
+    enum guard_action action;
+    struct alarm_limits alarms;
+    int64_t heartbeat_us;
+};
+
 struct monitor {
     struct engine *engine;
     struct vitals *vitals;
@@ -40,12 +48,13 @@ struct monitor {
     /* the tick's own */
     struct webhook *webhook; /* NULL: none */
     struct alarms alarms;
-    bool told_streaming;
+    bool told_streaming, told_ready;
     int64_t next_retained_us;
     /* target.c, its thread's own */
     int64_t next_report_us;
 
     pthread_mutex_t lock; /* over what follows */
+    struct tunables tunables;
     bool source_reached, target_reached;
     int64_t source_seen_us, target_seen_us; /* of the last good look; 0: none */
     struct slot_state slot;
@@ -73,8 +82,18 @@ int monitor_look_at_target(struct observer *observer, struct err *reterr) MUST_C
 
 /* guard.c: judges what the view shows, tells it, holds snapshots back; the source's observer drops the slot where
  * drop_wanted says so. */
+/* reload.c */
+struct tunables monitor_tunables_of(const struct settings *settings);
+struct tunables monitor_tunables(struct monitor *monitor);
+/* Reads the settings anew, where SIGHUP asked for it. */
+void monitor_reload(struct monitor *monitor);
+
+/* notify.c: what systemd wants to know; nothing without it. */
+void notify_tick(const struct view *view, bool healthy, bool *told_ready);
+void notify_reloading(void);
+void notify_stopping(void);
+
 void monitor_guard(struct monitor *monitor, const struct view *view);
-enum guard_action monitor_guard_action(const struct settings *settings);
 int monitor_drop_slot(struct monitor *monitor, PGconn *conn, struct err *reterr) MUST_CHECK;
 
 /* The source's WAL end as it was last seen; 0: not yet. */

@@ -77,9 +77,7 @@ static void note_history(struct monitor *m, const struct view *view, int64_t *ne
 
 static void tell_alarms(struct monitor *m, const struct view *view)
 {
-    const struct settings *settings = m->engine->settings;
-    const struct alarm_limits limits = {.lag_s = (double)settings->webhook_lag_s,
-                                        .after_s = (double)settings->webhook_after_s};
+    const struct alarm_limits limits = monitor_tunables(m).alarms;
     struct alarm_change changes[ALARM_COUNT];
     if (view->phase == PHASE_STREAMING && !m->told_streaming) { /* what an earlier process may have told is over */
         m->told_streaming = true;
@@ -107,6 +105,7 @@ static void tick(struct monitor *m, int64_t *next_history_us)
     pthread_mutex_unlock(&m->lock);
     monitor_guard(m, &view);
     tell_alarms(m, &view);
+    notify_tick(&view, view_healthy(&view, monitor_main_thread_age_s(m)), &m->told_ready);
     view_done(&view);
 }
 
@@ -120,6 +119,7 @@ static void *tick_main(void *arg)
         if (clock_mono_us() < next_us)
             continue;
         next_us = clock_mono_us() + TICK_US;
+        monitor_reload(m);
         tick(m, &next_history_us);
     }
     return NULL;
@@ -137,6 +137,7 @@ int monitor_start(struct engine *engine, struct monitor **ret_monitor, struct er
     m->catalog_xmin_age = -1;
     m->highest_lag_s = m->highest_lag_bytes = -1;
     m->guard.full_in_s = -1;
+    m->tunables = monitor_tunables_of(engine->settings);
     pthread_mutex_init(&m->lock, NULL);
     *ret_monitor = m;
     if (webhook_start(engine->settings, &m->webhook, reterr) != 0)
@@ -162,6 +163,7 @@ void monitor_stop(struct monitor *m)
     if (!m)
         return;
     m->stop = true;
+    notify_stopping();
     if (m->ticking)
         pthread_join(m->tick, NULL);
     webhook_stop(m->webhook);

@@ -86,7 +86,7 @@ static int send_heartbeat(struct monitor *m, PGconn *conn, struct err *reterr)
 
 static int look(struct monitor *m, PGconn *conn, struct err *reterr)
 {
-    int64_t interval_us = m->engine->settings->source_heartbeat_interval_ms * 1000, now_us = clock_mono_us();
+    int64_t interval_us = monitor_tunables(m).heartbeat_us, now_us = clock_mono_us();
     if (look_at_wal(m, conn, reterr) != 0 || look_at_slot(m, conn, reterr) != 0)
         return -1;
     if (m->drop_wanted)

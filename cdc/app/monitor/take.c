@@ -57,7 +57,7 @@ static void take_lag(struct monitor *m, struct view *view, int64_t now_us)
         view->stages[STAGE_APPLIED].lsn = reached;
     view->lag_s = vitals_lag_s(m->vitals, now_us);
     view->heartbeat_age_s = vitals_heart_age_s(m->vitals, now_us);
-    view->heartbeat_interval_s = (double)m->engine->settings->source_heartbeat_interval_ms / 1e3;
+    view->heartbeat_interval_s = (double)m->tunables.heartbeat_us / 1e6;
     view->has_lag_bytes = reached && end;
     if (view->has_lag_bytes)
         view->lag_bytes = end > reached ? end - reached : 0;
