@@ -165,6 +165,8 @@ enum expr_type expr_result_type(const struct expr *expr);
 bool expr_is_column(const struct expr *expr, const char **ret_name);
 /* ret_text NULL for SQL NULL. */
 bool expr_is_const(const struct expr *expr, const char **ret_text, size_t *ret_len);
+/* The base type of a column, once names are resolved; NULL of any other expression. */
+const char *expr_column_type(const struct expr *expr);
 /* Does it ask a look-up? */
 bool expr_looks_up(const struct expr *expr);
 /* Every column named, once for each place. */

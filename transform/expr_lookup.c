@@ -37,6 +37,11 @@ struct expr *expr_named(struct expr_pool *pool, const char *name)
     return lookup ? node_lookup(pool, lookup, dot + 1) : expr_column(pool, name);
 }
 
+const char *expr_column_type(const struct expr *expr)
+{
+    return expr->kind == NODE_COLUMN ? expr->base_type : NULL;
+}
+
 bool expr_looks_up(const struct expr *expr)
 {
     bool found = expr->kind == NODE_LOOKUP;

@@ -104,6 +104,7 @@ const struct derivation *map_derivation(const struct map *map, size_t index);
 int map_derivation_describe(struct map *map, size_t index, const char *const *names, size_t count,
                             struct map_issues *issues, struct err *reterr) MUST_CHECK;
 /* Where the pieces of a derivation's SQL stand in the file, for what the target says of them: the line. */
+size_t map_rule_line(const struct map *map, const struct rule *rule);
 size_t map_derivation_query_line(const struct map *map, size_t index);
 size_t map_derivation_keys_line(const struct map *map, size_t index, size_t input);
 size_t map_derivation_reject_line(const struct map *map, size_t index);

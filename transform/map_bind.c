@@ -548,6 +548,8 @@ int map_bind(struct map *map, const struct catalog *source, const struct catalog
     for (size_t i = 0; i < map->rule_count; i++)
         if (!map->rules[i]->mirror)
             bind_rule(map, map->rules[i], issues);
+    for (size_t i = 0; i < map->spec_count; i++)
+        map_compare_lookups(&map->specs[i], issues);
     for (size_t i = 0; i < map->rule_count; i++) {
         struct binder b = {.map = map, .issues = issues, .rule = map->rules[i]};
         b.spec = b.rule->program->spec;

@@ -308,6 +308,8 @@ const struct mask_field *map_mask_of(const struct map *map, const struct rule *r
 /* Makes them known to the expressions of this rule. */
 void map_load_lookups(struct loader *l, struct rule_spec *spec, const struct yaml_node *node);
 void map_bind_lookups(struct map *map, const struct rule_spec *spec, struct map_issues *issues);
+/* When the rules' expressions know their types. */
+void map_compare_lookups(const struct rule_spec *spec, struct map_issues *issues);
 
 /* --- map_sql.c --- */
 /* A scalar's SQL, with each `:name` replaced by that param's value as a literal; NULL and an issue where it is no text.

@@ -90,3 +90,30 @@ void map_bind_lookups(struct map *map, const struct rule_spec *spec, struct map_
                         lookup->relation->pk_count, lookup->relation->pk_count == 1 ? "" : "s", lookup->key_count);
     }
 }
+
+static bool is_integer(const char *type)
+{
+    return strcmp(type, "smallint") == 0 || strcmp(type, "integer") == 0 || strcmp(type, "bigint") == 0;
+}
+
+static bool is_text(const char *type)
+{
+    return strcmp(type, "text") == 0 || strcmp(type, "character varying") == 0;
+}
+
+/* Keys are compared by their text: 7 is found as 7, but not as 7.0 or 007. */
+void map_compare_lookups(const struct rule_spec *spec, struct map_issues *issues)
+{
+    for (size_t i = 0; i < spec->lookup_count; i++) {
+        const struct expr_lookup *lookup = &spec->lookups[i];
+        const struct relation *mirror = lookup->relation;
+        for (size_t k = 0; mirror && k < lookup->key_count && k < mirror->pk_count; k++) {
+            const char *by = expr_column_type(lookup->by[k]), *key = mirror->columns[mirror->pk[k]].base_type;
+            if (!by || strcmp(by, key) == 0 || (is_integer(by) && is_integer(key)) || (is_text(by) && is_text(key)))
+                continue;
+            issue_warning(issues, yaml_get(spec->lookup_node, lookup->alias),
+                          "\"by:\" is %s, the key of the mirror %s is %s: they are compared as text", by, lookup->table,
+                          key);
+        }
+    }
+}

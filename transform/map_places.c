@@ -6,6 +6,12 @@ static size_t line_of(const struct yaml_node *node)
     return node ? node->line : 0;
 }
 
+size_t map_rule_line(const struct map *map, const struct rule *rule)
+{
+    (void)map;
+    return rule->program && rule->program->spec ? line_of(rule->program->spec->node) : 0;
+}
+
 size_t map_derivation_query_line(const struct map *map, size_t index)
 {
     return index < map->derive_count ? line_of(map->derives[index].query_node) : 0;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cdc/app/check_derive.h"
 #include "cdc/app/engine.h"
 #include "cdc/base/log.h"
 #include "cdc/pg/pg.h"
@@ -129,12 +130,49 @@ void binding_mark_nonfinite(struct binding *binding)
     }
 }
 
+static int load_again(const struct engine *engine, const struct binding *binding, struct map **ret_map,
+                      struct err *reterr)
+{
+    const struct settings *settings = engine->settings;
+    struct map_issues known = {0};
+    int failed = map_load_memory(settings->mapping, buf_text(&engine->mapping), engine->mapping.len, ret_map, &known,
+                                 reterr) != 0 ||
+                 (settings->skip && map_skip(*ret_map, settings->skip, &known, reterr) != 0) ||
+                 map_bind(*ret_map, binding->source, binding->target, &known, reterr) != 0;
+    map_issues_free(&known);
+    return failed ? -1 : 0;
+}
+
+/* SQL that the target does not take, or that gives other columns than the mapping wants, would fail for every key. By a
+ * map of its own, for what the check describes stays in it. */
+static int check_sql(struct engine *engine, const struct binding *binding, struct map_issues *issues,
+                     struct err *reterr)
+{
+    struct mapping mapping = {.source = binding->source, .target = binding->target};
+    PGconn *conn = NULL;
+    if (engine->sql_checked || map_derivation_count(binding->map) == 0)
+        return 0;
+    int failed = load_again(engine, binding, &mapping.map, reterr) != 0 ||
+                 open_target(engine->settings, &conn, reterr) != 0 ||
+                 check_derivations(&mapping, conn, false, reterr) != 0;
+    pg_close(conn);
+    map_free(mapping.map);
+    engine->sql_checked = !failed;
+    if (failed) {
+        map_issues_free(issues);
+        *issues = mapping.issues;
+        return -1;
+    }
+    map_issues_free(&mapping.issues);
+    return 0;
+}
+
 int engine_bind(struct engine *engine, struct err *reterr)
 {
     struct binding binding = {0};
     struct map_issues issues = {0};
     engine->bind_failed = false;
-    int failed = bind_new(engine, &binding, &issues, reterr);
+    int failed = bind_new(engine, &binding, &issues, reterr) != 0 || check_sql(engine, &binding, &issues, reterr) != 0;
     if (issues.count > 0 && (failed || log_get_level() >= LOG_INFO))
         map_issues_print(&issues, engine->settings->mapping, stderr);
     if (failed && map_issues_have_errors(&issues))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cdc/app/check_derive.h"
+#include "cdc/app/check_index.h"
 #include "cdc/app/term.h"
 #include "cdc/base/arena.h"
 #include "cdc/pg/pg.h"
@@ -100,7 +101,9 @@ static void check_mapping(struct check *check)
     if (status == 0 && (check->source || check->target))
         status = mapping_bind(&check->mapping, check->source, check->target, &err);
     if (status == 0)
-        status = check_derivations(&check->mapping, check->target, &err);
+        status = check_derivations(&check->mapping, check->target, true, &err);
+    if (status == 0)
+        status = check_indexes(&check->mapping, check->target, &err);
     if (status < 0 && !map_issues_have_errors(&check->mapping.issues))
         check_add_err(check, "mapping", "mapping", &err);
     add_issues(check);

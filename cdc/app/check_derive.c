@@ -24,6 +24,7 @@ struct checking {
     struct mapping *mapping;
     const struct map *map;
     PGconn *conn;
+    bool adopt;
 };
 
 /* One derivation. */
@@ -383,7 +384,7 @@ static int check_all(struct checking *c, struct err *reterr)
     for (size_t i = 0; i < map_derivation_count(c->map); i++)
         if (check_one(c, map_derivation(c->map, i), reterr) < 0)
             return -1;
-    for (size_t i = 0; map_adopt_query(c->map, i, &query); i++)
+    for (size_t i = 0; c->adopt && map_adopt_query(c->map, i, &query); i++)
         if (check_adoption(c, &query, reterr) < 0)
             return -1;
     return 0;
@@ -414,9 +415,9 @@ static int may_make_temporary(struct checking *c, bool *ret_may, struct err *ret
     return 0;
 }
 
-int check_derivations(struct mapping *mapping, PGconn *target, struct err *reterr)
+int check_derivations(struct mapping *mapping, PGconn *target, bool adopt, struct err *reterr)
 {
-    struct checking c = {mapping, mapping->map, target};
+    struct checking c = {mapping, mapping->map, target, adopt};
     size_t before = issue_error_count(&mapping->issues);
     bool may = false;
     if (!target || !has_sql(mapping->map) || (map_has_mirrors(mapping->map) && !mapping->source))

@@ -80,6 +80,7 @@ struct engine {
     struct source_identity source;
     uint64_t until_lsn; /* end of a one-shot run; 0: none */
     struct buf mapping; /* the mapping file's text: read once, so that an edit counts from the next start on */
+    bool sql_checked;   /* the target has taken the mapping's SQL: asked once, at the start */
     bool bind_failed;   /* the last engine_bind() failed because the mapping does not fit the catalogues as they are */
 
     struct stream *stream;

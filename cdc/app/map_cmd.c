@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cdc/app/check_derive.h"
+#include "cdc/app/check_index.h"
 #include "cdc/app/mapping.h"
 #include "cdc/app/term.h"
 #include "cdc/pg/pg.h"
@@ -91,7 +92,9 @@ static int run_check(struct map_check *check)
         if (status == 0 && map_has_mask(check->mapping.map))
             status = map_check_mask(check->mapping.map, &check->mapping.issues, &err);
         if (status == 0)
-            status = check_derivations(&check->mapping, check->target, &err);
+            status = check_derivations(&check->mapping, check->target, true, &err);
+        if (status == 0)
+            status = check_indexes(&check->mapping, check->target, &err);
         if (status < 0 && !map_issues_have_errors(&check->mapping.issues))
             return cli_fail(check->cli->json, &err);
     }

@@ -18,6 +18,7 @@ CREATE SCHEMA import;
 CREATE TABLE import.known (legacy int, id uuid, label text);
 CREATE TABLE patients (id uuid PRIMARY KEY, legacy_id int UNIQUE, name text);
 CREATE TABLE jaws (id uuid PRIMARY KEY, legacy_id int UNIQUE, side text, patient_id uuid REFERENCES patients, n int NOT NULL DEFAULT 0);
+CREATE INDEX patient_of_jaw ON jaws (patient_id);
 CREATE TABLE tallies (day date PRIMARY KEY, n bigint);
 INSERT INTO jaws (id, side) SELECT gen_random_uuid(), 'x' FROM generate_series(1, 15000);
 ANALYZE;
@@ -81,6 +82,13 @@ says "so is a condition that no index serves" 'an index is missing, or cannot be
 query='select k.jaw_id, s.side, null as kind from keys k join jaws s on s.legacy_id = k.jaw_id' keys='select t.id from touched t join jaws s on s.side = t.kind' map_of
 says "a table of the target too" 'query of keys reads all of "jaws" \(about 15000 rows\); an index is missing, or cannot be used, on "side"$' 0
 
+target_sql "DROP INDEX patient_of_jaw; CREATE INDEX patient_of_some ON jaws (patient_id) WHERE n > 0"
+map_of
+says "a column that refers, without an index, is warned of" 'warning: jaws: "patient_id" of public.jaws \(about 15000 rows\) has no index: when a row of public.patients goes' 0
+target_sql "CREATE INDEX patient_of_jaw ON jaws (patient_id, side)"
+says "one behind which other columns stand will do" 'fine, [0-9]+ rules' 0
+check "and says nothing" test "$(grep -c warning "$T/fails.log")" = 0
+
 query='select k.jaw_id, j.sides as side from keys k join jaw j on j.id = k.jaw_id' map_of
 says "a column that is not there is named, with its place" 'mapping.yaml:19:1: jaws: the target does not take the query: no such column; SQLSTATE 42703, at line 1, character 18 of it \(j\.sides\)'
 query='select k.jaw_id, j.side from keys k join jaws_of_old j on j.id = k.jaw_id' map_of
@@ -123,5 +131,10 @@ poor=$(cluster_conninfo "$T/target" app)
 pgrekey_fails "a role without temporary tables is told" 6 'GRANT TEMPORARY' map check --set "target.dsn=${poor/user=postgres/user=poor}"
 query='select j.sides from jaw j' map_of
 pgrekey_fails "check says the same" 6 'mapping.yaml:19:1: .*\(j\.sides\)' check
+pgrekey_fails "a run is refused before it begins" 2 'mapping.yaml:19:1: .*\(j\.sides\)' run --until-caught-up
+query='select k.jaw_id, j.side as sides, null as kind from keys k join jaw j on j.id = k.jaw_id' map_of
+pgrekey_fails "so it is for a column of the result that nobody has" 2 'column "sides", which public.jaws does not have' run --until-caught-up
+equals "and nothing has begun" 0 "$(target_sql "SELECT count(*) FROM pgrekey.pipeline")"
+query='select j.sides from jaw j' map_of
 check "map check --json too" sh -c "'$PGREKEY' -c '$T/pgrekey.yaml' map check --json | grep -q '\"line\":19'"
 test_end

@@ -121,6 +121,17 @@ static void mistakes_are_refused(void **state)
     }
 }
 
+static void keys_of_another_type_are_warned_of(void **state)
+{
+    struct fixture *f = *state;
+    take(f, NOTE("{ct: {mirror: content_type, by: weight}}", "{model: ct.model}"));
+    assert_non_null(f->map);
+    assert_non_null(strstr(f->said, "\"by:\" is numeric, the key of the mirror content_type is integer: they are "
+                                    "compared as text"));
+    take(f, NOTE(CT, "{model: ct.model}"));
+    assert_string_equal(f->said, "");
+}
+
 static int find(void *context, const struct rule *mirror, const struct value *key, struct arena *arena,
                 const struct value **ret_values)
 {
@@ -246,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(mistakes_are_refused),
+        TEST(keys_of_another_type_are_warned_of),
         TEST(a_row_is_looked_up_by_its_key),
         TEST(what_is_not_found_is_null),
         TEST(a_mirror_that_is_not_loaded_sets_the_row_aside),
