@@ -58,7 +58,8 @@ static bool make_due(struct derive_quick *quick, const char *schema, const char 
         bool reads = false;
 
         for (size_t i = 0; d != but && i < one->input_count; i++)
-            reads |= touched_is_on(&one->inputs[i], schema, table);
+            reads |= but < derive->count ? touched_by(&derive->all[but], &one->inputs[i])
+                                         : touched_is_on(&one->inputs[i], schema, table);
         if (!reads)
             continue;
         size_t own = position_of(derive, STEP_DERIVATION, d);
@@ -251,10 +252,8 @@ void derive_quick_after(struct derive_quick *quick, size_t rule_index)
 /* Calls nobody's: does one of its inputs lie on the table of derivation f? */
 static bool reads(const struct derive *derive, size_t d, size_t f)
 {
-    const struct derivation *from = derive->all[f].derivation;
-
     for (size_t i = 0; d != f && i < derive->all[d].input_count; i++)
-        if (touched_is_on(&derive->all[d].inputs[i], from->to_schema, from->to_table))
+        if (touched_by(&derive->all[f], &derive->all[d].inputs[i]))
             return true;
     return false;
 }
@@ -262,10 +261,9 @@ static bool reads(const struct derive *derive, size_t d, size_t f)
 static void follow(struct derive_quick *quick, size_t d, size_t f)
 {
     const struct derive_one *one = &quick->s->derive->all[d];
-    const struct derivation *from = quick->s->derive->all[f].derivation;
 
     for (size_t i = 0; i < one->input_count; i++)
-        if (touched_is_on(&one->inputs[i], from->to_schema, from->to_table))
+        if (touched_by(&quick->s->derive->all[f], &one->inputs[i]))
             send(quick, d, one->inputs[i].filtered ? QUICK_COMPARE_OWN : QUICK_TOUCH_OWN, i, f, NULL);
 }
 
@@ -310,11 +308,9 @@ bool derive_quick_step(struct derive_quick *quick, size_t index)
 /* Old images that the merge of derivation f has kept for others. */
 static void count_images(struct derive *derive, size_t f, int64_t count)
 {
-    const struct derivation *from = derive->all[f].derivation;
-
     for (size_t d = 0; count && d < derive->count; d++)
         for (size_t i = 0; d != f && i < derive->all[d].input_count; i++)
-            if (touched_is_on(&derive->all[d].inputs[i], from->to_schema, from->to_table))
+            if (touched_by(&derive->all[f], &derive->all[d].inputs[i]))
                 *(derive->all[d].inputs[i].filtered ? &derive->all[d].inputs[i].images : &derive->all[d].kept) += count;
 }
 

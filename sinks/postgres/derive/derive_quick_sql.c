@@ -224,7 +224,7 @@ static void put_images(struct pgsink *s, struct buf *sql, const struct derive_on
     for (size_t other = 0; other < s->derive->count; other++) {
         const struct derive_one *reader = &s->derive->all[other];
         for (size_t i = 0; reader != one && i < reader->input_count; i++) {
-            if (!touched_is_on(&reader->inputs[i], d->to_schema, d->to_table))
+            if (!touched_by(one, &reader->inputs[i]))
                 continue;
             buf_printf(sql, ", pgrekey_image_%zu AS (", count++);
             if (reader->inputs[i].filtered)

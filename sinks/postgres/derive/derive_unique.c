@@ -30,6 +30,7 @@ static int release(struct pgsink *s, struct derive_one *one, size_t i, struct er
     buf_printf(&sql, "UPDATE %s AS t SET %s = NULL FROM pgrekey_r%d AS r WHERE r.act = 'u' AND ", one->table,
                buf_text(&name), index);
     derive_put_match(&sql, one, "t", "r");
+    buf_printf(&sql, " AND t.%s IS NOT NULL AND t.%s IS DISTINCT FROM r.c%zu", buf_text(&name), buf_text(&name), i);
     buf_printf(&sql, " AND EXISTS (SELECT FROM pgrekey_r%d AS o WHERE o.act = 'u' AND o.n <> r.n AND o.c%zu = t.%s)",
                index, i, buf_text(&name));
     failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);

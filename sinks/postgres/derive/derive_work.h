@@ -142,6 +142,8 @@ int touched_all(struct pgsink *s, struct derive_one *one, struct err *reterr) MU
 int touched_where(struct pgsink *s, const char *schema, const char *table, const struct derive_one *but,
                   const char *condition, int param_count, const char *const *params, struct err *reterr) MUST_CHECK;
 
+/* May what the derivation writes matter to the input? Of `owns:` only the columns that the input names. */
+bool touched_by(const struct derive_one *writer, const struct derive_input *input);
 /* Is the input that table? */
 bool touched_is_on(const struct derive_input *input, const char *schema, const char *table);
 

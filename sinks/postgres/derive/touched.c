@@ -214,6 +214,33 @@ bool touched_is_on(const struct derive_input *input, const char *schema, const c
     return strcmp(input->input->table, table) == 0 && strcmp(input->input->schema, schema) == 0;
 }
 
+static bool writes(const struct derive_one *writer, const char *column)
+{
+    for (size_t i = 0; i < writer->column_count; i++)
+        if (strcmp(writer->columns[i].name, column) == 0)
+            return true;
+    for (size_t i = 0; i < writer->derivation->set_count; i++)
+        if (strcmp(writer->derivation->set[i].column, column) == 0)
+            return true;
+    return false;
+}
+
+bool touched_by(const struct derive_one *writer, const struct derive_input *input)
+{
+    const struct relation *relation = input->relation;
+
+    if (!touched_is_on(input, writer->derivation->to_schema, writer->derivation->to_table))
+        return false;
+    if (writer->derivation->owns_rows || !input->filtered || relation->has_user_triggers)
+        return true;
+    for (size_t i = 0; i < input->input->column_count; i++) {
+        int column = relation_column(relation, input->input->columns[i]);
+        if (column < 0 || relation->columns[column].generated || writes(writer, input->input->columns[i]))
+            return true;
+    }
+    return false;
+}
+
 static int take(struct pgsink *s, const char *schema, const char *table, const struct derive_one *but,
                 enum moment moment, const char *condition, int param_count, const char *const *params,
                 struct err *reterr)
@@ -224,6 +251,7 @@ static int take(struct pgsink *s, const char *schema, const char *table, const s
         struct derive_one *one = &derive->all[d];
         for (size_t i = 0; one != but && !one->rests && !one->later && i < one->input_count; i++)
             if (touched_is_on(&one->inputs[i], schema, table) &&
+                (moment == MOMENT_ALONE || !but || touched_by(but, &one->inputs[i])) &&
                 take_input(s, one, &one->inputs[i], moment, condition, param_count, params, reterr))
                 return -1;
     }
@@ -244,11 +272,9 @@ int derive_touch_where(struct pgsink *s, const char *schema, const char *table, 
 
 bool touched_is_read(const struct pgsink *s, const struct derive_one *one)
 {
-    const struct derivation *d = one->derivation;
-
     for (size_t i = 0; i < s->derive->count; i++)
         for (size_t j = 0; &s->derive->all[i] != one && j < s->derive->all[i].input_count; j++)
-            if (touched_is_on(&s->derive->all[i].inputs[j], d->to_schema, d->to_table))
+            if (touched_by(one, &s->derive->all[i].inputs[j]))
                 return true;
     return false;
 }
