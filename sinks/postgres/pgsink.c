@@ -155,7 +155,7 @@ static void describe_references(struct pgsink *s)
 {
     bool *written;
 
-    references_init(&s->references, s->options.map, s->options.target);
+    references_init(&s->references, s->options.map, s->options.target, s->options.pipeline);
     written = mem_zalloc(s->references.place_count + 1, sizeof(*written));
     for (size_t r = 0; r < s->rule_count; r++)
         s->rules[r].target.knows_key = knows_key(s, &s->rules[r].target);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sinks/postgres/parents/park.h"
 #include "sinks/postgres/state/marks.h"
 
 #define SQL_MAX ((size_t)1 << 20)
@@ -208,9 +209,10 @@ int adopted_settle(struct pgsink *s, struct err *reterr)
         const struct row *row = a->meetings[i].row;
         if (!a->meetings[i].stands)
             continue;
-        if (row->op == ROW_UPSERT)
+        if (row->op == ROW_UPSERT) {
             counters_add(s, row->rule->index, &MAPPED);
-        else if (gone_put(s, row->rule, source_key_new(row->change, &a->arena), reterr))
+            park_row_arrived(s, row);
+        } else if (gone_put(s, row->rule, source_key_new(row->change, &a->arena), reterr))
             return -1;
     }
     a->meeting_count = 0;

@@ -293,6 +293,13 @@ static void put_odd(const struct pgsink *s, struct buf *sql, const struct derive
         buf_puts(sql, " OR l.were > 0");
     if (derive_put_orphans(s, &orphans, one, "pgrekey_result"))
         buf_printf(sql, " OR EXISTS (SELECT FROM pgrekey_result AS r WHERE %s)", buf_text(&orphans));
+    if (derive_adopts(one)) { /* a row that nobody has met */
+        buf_puts(sql, " OR EXISTS (SELECT FROM pgrekey_decided AS r JOIN pgrekey.adopted AS a ON a.pipeline = ");
+        pg_put_literal(sql, s->options.pipeline);
+        buf_puts(sql, " AND a.entity = ");
+        pg_put_literal(sql, one->derivation->entity);
+        buf_puts(sql, " AND a.id = r.t0 AND a.met = '{}')");
+    }
     if (flags & QUICK_STANDING) {
         buf_puts(sql, " OR EXISTS (SELECT FROM pgrekey_keys AS w JOIN pgrekey.quarantine AS q ON ");
         put_literals(sql, s, one, "q");

@@ -216,6 +216,38 @@ static int note_good(struct pgsink *s, struct derive_one *one, int64_t *ret_coun
     return failed;
 }
 
+/* Adopted rows among them whose keys were never good: to their children they come now. */
+static int note_met(struct pgsink *s, struct derive_one *one, struct err *reterr)
+{
+    const struct derivation *d = one->derivation;
+    const char *params[] = {s->options.pipeline, d->entity, d->name};
+    struct buf sql, relation;
+    int64_t met = 0;
+    int failed;
+
+    if (!derive_adopts(one))
+        return 0;
+    buf_init(&sql, DERIVE_SQL_MAX);
+    buf_printf(
+        &sql,
+        "UPDATE pgrekey.adopted AS a SET met = array_append(met, $3) FROM pgrekey_r%d AS r WHERE a.pipeline = $1 "
+        "AND a.entity = $2 AND a.id = r.t0 AND a.met = '{}' AND r.cat IS NULL AND coalesce(r.act, '=') IN ('=', "
+        "'u')",
+        d->index);
+    failed = derive_sql(s, one, &sql, 3, params, &met, reterr);
+    buf_done(&sql);
+    if (failed || met == 0)
+        return failed;
+    buf_init(&relation, DERIVE_SQL_MAX);
+    buf_puts(&relation, "(SELECT r.t0 AS ");
+    derive_put_column(&relation, d->keys[0].column);
+    buf_printf(&relation, " FROM pgrekey_r%d AS r WHERE r.cat IS NULL AND coalesce(r.act, '=') IN ('=', 'u'))",
+               d->index);
+    failed = park_arrived(s, d->to_schema, d->to_table, session_text(&relation), d->keys[0].column, reterr);
+    buf_done(&relation);
+    return failed;
+}
+
 /* Rejected keys, and those whose row could not go, are not good any more. */
 static int note_bad(struct pgsink *s, struct derive_one *one, int64_t *ret_count, struct err *reterr)
 {
@@ -268,7 +300,7 @@ int derive_settle(struct pgsink *s, struct derive_one *one, const struct derive_
         return -1;
     if ((before.quarantined || before.discarded || before.held) && resolve(s, one, range, reterr))
         return -1;
-    if ((tally->good && note_good(s, one, &good, reterr)) ||
+    if ((tally->good && note_good(s, one, &good, reterr)) || (good && note_met(s, one, reterr)) ||
         ((tally->rejected || one->refused) && note_bad(s, one, &bad, reterr)) ||
         ((tally->gone || tally->parked) && note_gone(s, one, &gone, reterr)) ||
         (tally->rejected && put_rejected(s, one, &rejected, reterr)))

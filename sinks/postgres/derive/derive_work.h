@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "cdc/base/buf.h"
 #include "sinks/postgres/derive/derive.h"
@@ -59,6 +60,16 @@ struct derive_one {
     struct account step;           /* counted, may still be rolled back to a savepoint */
     struct account delta;          /* of the open target transaction */
 };
+
+/* May its rows have been there before, under ids of their own? */
+static inline bool derive_adopts(const struct derive_one *one)
+{
+    const struct derivation *d = one->derivation;
+    int at = d->key_count == 1 ? relation_column(one->relation, d->keys[0].column) : -1;
+
+    return d->adopt.by != ADOPT_NONE && d->entity && at >= 0 &&
+           strcmp(one->relation->columns[at].base_type, "uuid") == 0;
+}
 
 struct derive {
     size_t count;

@@ -43,6 +43,14 @@ int references_find(const struct references *references, const char *schema, con
     return NO_PLACE;
 }
 
+static const char *key_of(const struct rule *rule)
+{
+    for (size_t i = 0; i < rule->column_count; i++)
+        if (rule->columns[i].key)
+            return rule->columns[i].name;
+    return "";
+}
+
 static void put_unstamped(struct buf *sql, const struct rule_set *set, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -56,22 +64,42 @@ static void put_unstamped(struct buf *sql, const struct rule_set *set, size_t co
     }
 }
 
-/* Whoever writes the table may leave rows there that are gone. */
-static char *stands_of(const struct map *map, const struct relation *relation)
+/* Adopted rows that nobody has met are still the application's alone. */
+static void put_met(struct buf *sql, const struct references *references, const char *entity, const char *column)
 {
+    buf_puts(sql, " AND NOT EXISTS (SELECT FROM pgrekey.adopted AS a WHERE a.pipeline = ");
+    pg_put_literal(sql, references->pipeline);
+    buf_puts(sql, " AND a.entity = ");
+    pg_put_literal(sql, entity);
+    buf_puts(sql, " AND a.id = p.");
+    pg_put_ident(sql, column);
+    buf_puts(sql, " AND a.met = '{}')");
+}
+
+/* Whoever writes the table may leave rows there that are gone, and find others there. */
+static char *stands_of(const struct references *references, const struct map *map, const struct relation *relation,
+                       const char *column)
+{
+    const bool uuids = strcmp(relation->columns[relation_column(relation, column)].base_type, "uuid") == 0;
     struct buf sql;
     char *text;
 
     buf_init(&sql, (size_t)1 << 16);
     for (size_t i = 0; i < map_rule_count(map); i++) {
         const struct rule *rule = map_rule(map, i);
-        if (strcmp(rule->to_table, relation->name) == 0 && strcmp(rule->to_schema, relation->schema) == 0)
-            put_unstamped(&sql, rule->set, rule->set_count);
+        if (strcmp(rule->to_table, relation->name) != 0 || strcmp(rule->to_schema, relation->schema) != 0)
+            continue;
+        put_unstamped(&sql, rule->set, rule->set_count);
+        if (uuids && rule->adopt.by != ADOPT_NONE && rule->entity && strcmp(key_of(rule), column) == 0)
+            put_met(&sql, references, rule->entity, column);
     }
     for (size_t i = 0; i < map_derivation_count(map); i++) {
         const struct derivation *d = map_derivation(map, i);
-        if (d->owns_rows && strcmp(d->to_table, relation->name) == 0 && strcmp(d->to_schema, relation->schema) == 0)
-            put_unstamped(&sql, d->set, d->set_count);
+        if (!d->owns_rows || strcmp(d->to_table, relation->name) != 0 || strcmp(d->to_schema, relation->schema) != 0)
+            continue;
+        put_unstamped(&sql, d->set, d->set_count);
+        if (uuids && d->adopt.by != ADOPT_NONE && d->entity && strcmp(d->keys[0].column, column) == 0)
+            put_met(&sql, references, d->entity, column);
     }
     text = mem_strdup(buf_text(&sql));
     buf_done(&sql);
@@ -87,14 +115,15 @@ static int make_place(struct references *references, const struct map *map, cons
     if (found != NO_PLACE || at < 0)
         return found;
     references->places = mem_realloc(references->places, (references->place_count + 1) * sizeof(*references->places));
-    references->places[references->place_count] = (struct place){.schema = relation->schema,
-                                                                 .name = relation->name,
-                                                                 .column_name = relation->columns[at].name,
-                                                                 .label = label_of(relation->schema, relation->name),
-                                                                 .table = quoted(relation->schema, relation->name),
-                                                                 .column = quoted(NULL, column),
-                                                                 .type = relation->columns[at].base_type,
-                                                                 .stands = stands_of(map, relation)};
+    references->places[references->place_count] =
+        (struct place){.schema = relation->schema,
+                       .name = relation->name,
+                       .column_name = relation->columns[at].name,
+                       .label = label_of(relation->schema, relation->name),
+                       .table = quoted(relation->schema, relation->name),
+                       .column = quoted(NULL, column),
+                       .type = relation->columns[at].base_type,
+                       .stands = stands_of(references, map, relation, column)};
     return (int)references->place_count++;
 }
 
@@ -106,14 +135,6 @@ static void add(struct references *references, const struct reference *reference
             return;
     references->items = mem_realloc(references->items, (references->count + 1) * sizeof(*references->items));
     references->items[references->count++] = *reference;
-}
-
-static const char *key_of(const struct rule *rule)
-{
-    for (size_t i = 0; i < rule->column_count; i++)
-        if (rule->columns[i].key)
-            return rule->columns[i].name;
-    return "";
 }
 
 /* --- the mapping's --- */
@@ -267,11 +288,12 @@ static void add_derived_foreign_keys(struct references *references, const struct
     }
 }
 
-void references_init(struct references *references, const struct map *map, const struct catalog *target)
+void references_init(struct references *references, const struct map *map, const struct catalog *target,
+                     const char *pipeline)
 {
     size_t columns = 0;
 
-    *references = (struct references){.rule_count = map_rule_count(map)};
+    *references = (struct references){.pipeline = pipeline, .rule_count = map_rule_count(map)};
     references->offsets = mem_zalloc(references->rule_count + 1, sizeof(*references->offsets));
     for (size_t r = 0; r < references->rule_count; r++) {
         references->offsets[r] = columns;

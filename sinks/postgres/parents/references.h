@@ -25,7 +25,8 @@ struct place {
     char *table, *column;                    /* quoted */
     const char *type;                        /* of the column, for casts */
     bool shared;                             /* several rules write its table */
-    /* SQL over the row `p`, " AND ..": it stands for its children, too. Not one that is stamped. "" where all do. */
+    /* SQL over the row `p`, " AND ..": it stands for its children, too. Not one that is stamped, nor one that was there
+     * before and whose source row has not been seen. "" where all do. */
     char *stands;
     /* Upper bounds, as a rule's `standing`: 0 means that nobody waits for a row of this place for sure. */
     int64_t waiting; /* parked rows */
@@ -56,12 +57,14 @@ struct references {
     struct reference *items;
     size_t derived_count;
     struct derived_reference *derived;
+    const char *pipeline;
     size_t rule_count, *offsets; /* of each rule's columns in place_of */
     int *place_of;               /* of a mapped reference */
 };
 
 /* Catalogue and map must outlive it. */
-void references_init(struct references *references, const struct map *map, const struct catalog *target);
+void references_init(struct references *references, const struct map *map, const struct catalog *target,
+                     const char *pipeline);
 void references_done(struct references *references);
 
 /* The place that a mapped reference leads to; NO_PLACE where the column is none. */

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Rows that the target held before and whose source row has not been seen: they stay, and are no parents. When the source
+# row comes, they are what it is called, and whoever waited for it comes with it; owned by a rule or a derivation.
+. "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
+
+source_start
+target_start
+source_uuid_ossp
+target_sql 'CREATE EXTENSION "uuid-ossp"'
+source_script <<'SQL'
+CREATE TABLE ordr (id int PRIMARY KEY, name text);
+CREATE TABLE crate (id int PRIMARY KEY, name text);
+CREATE TABLE item (id int PRIMARY KEY, ordr_id int, crate_id int);
+CREATE TABLE note (id int PRIMARY KEY, ordr_id int, crate_id int);
+INSERT INTO ordr SELECT i, 'Order ' || i FROM generate_series(1, 50) i;
+INSERT INTO crate SELECT i, 'Crate ' || i FROM generate_series(1, 50) i;
+INSERT INTO item SELECT i, 1 + i % 60, 1 + i % 59 FROM generate_series(1, 600) i;
+INSERT INTO note SELECT i, 1 + i % 60, 1 + i % 59 FROM generate_series(1, 600) i;
+SQL
+target_script <<'SQL'
+CREATE TABLE orders (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), legacy_id int UNIQUE, name text);
+CREATE TABLE crates (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), legacy_id int UNIQUE, name text);
+CREATE TABLE items (id uuid PRIMARY KEY, legacy_id int UNIQUE, order_id uuid NOT NULL REFERENCES orders, crate_id uuid NOT NULL REFERENCES crates);
+CREATE TABLE notes (id uuid PRIMARY KEY, legacy_id int UNIQUE, order_id uuid REFERENCES orders, crate_id uuid REFERENCES crates);
+CREATE TABLE labels (id uuid PRIMARY KEY, legacy_id int UNIQUE, order_id uuid NOT NULL REFERENCES orders, crate_id uuid REFERENCES crates);
+INSERT INTO orders (legacy_id, name) SELECT i, 'old' FROM generate_series(41, 58) i;
+INSERT INTO crates (legacy_id, name) SELECT i, 'old' FROM generate_series(41, 58) i;
+SQL
+mapping_write <<'YAML'
+rows:
+  - from: ordr
+    to: orders
+    key: {id: {uuid: order, of: id}, adopt: legacy_id}
+    columns: {legacy_id: id, name: name}
+  - from: item
+    to: items
+    key: {id: {uuid: item, of: id}}
+    columns: {legacy_id: id, order_id: {uuid: order, of: ordr_id}, crate_id: {uuid: crate, of: crate_id}}
+  - from: note
+    to: notes
+    key: {id: {uuid: note, of: id}}
+    columns: {legacy_id: id, order_id: {uuid: order, of: ordr_id}, crate_id: {uuid: crate, of: crate_id}}
+mirrors:
+  crate: {}
+  note: {}
+derive:
+  - to: crates
+    key: {id: {uuid: crate, of: legacy_id}, adopt: legacy_id}
+    columns: [legacy_id, name]
+    touched: {crate: select id from touched}
+    query: select k.legacy_id, c.name from keys k join crate c on c.id = k.legacy_id
+  - to: labels
+    key: {id: {uuid: label, of: legacy_id}}
+    columns: [legacy_id, order_id, crate_id]
+    references: {order_id: {uuid: order, required: true}, crate_id: {uuid: crate, required: false}}
+    touched: {note: select id from touched}
+    query: |
+      select k.legacy_id, pgrekey.id('order', n.ordr_id) as order_id, pgrekey.id('crate', n.crate_id) as crate_id
+      from keys k join note n on n.id = k.legacy_id
+YAML
+settings_write
+target_sql "SELECT legacy_id, id FROM orders UNION ALL SELECT -legacy_id, id FROM crates" | sort >"$T/ids"
+
+# all NAME: children stand as their parents do on the source.
+all() {
+    same_rows "$1: rows with required parents" "SELECT i.id, i.ordr_id, i.crate_id FROM item i JOIN ordr o ON o.id = ordr_id JOIN crate c ON c.id = crate_id" \
+        "SELECT i.legacy_id, o.legacy_id, c.legacy_id FROM items i JOIN orders o ON o.id = order_id JOIN crates c ON c.id = crate_id"
+    same_rows "$1: rows with optional ones" "SELECT n.id, o.id, c.id FROM note n LEFT JOIN ordr o ON o.id = ordr_id LEFT JOIN crate c ON c.id = crate_id" \
+        "SELECT n.legacy_id, o.legacy_id, c.legacy_id FROM notes n LEFT JOIN orders o ON o.id = order_id LEFT JOIN crates c ON c.id = crate_id"
+    same_rows "$1: derived rows" "SELECT n.id, o.id, c.id FROM note n JOIN ordr o ON o.id = ordr_id LEFT JOIN crate c ON c.id = crate_id" \
+        "SELECT n.legacy_id, o.legacy_id, c.legacy_id FROM labels n JOIN orders o ON o.id = order_id LEFT JOIN crates c ON c.id = crate_id"
+    accounts "$1: items are accounted for" "item->items" item
+    accounts "$1: notes are accounted for" "note->notes" note
+    equals "$1: ids stay" "" "$(target_sql "SELECT legacy_id, id FROM orders UNION ALL SELECT -legacy_id, id FROM crates" |
+        awk -F '|' 'NR == FNR { id[$1] = $2; next } $1 in id && id[$1] != $2' "$T/ids" -)"
+}
+
+pgrekey init >"$T/init.log" 2>&1
+engine_start
+caught_up
+all "after the snapshot"
+equals "rows that the source lacks stay as they were" 16 "$(target_sql "SELECT count(*) FROM (TABLE orders UNION ALL TABLE crates) o WHERE name = 'old'")"
+source_sql "INSERT INTO note VALUES (601, 52, 53)"
+source_sql "INSERT INTO ordr VALUES (51, 'comes')"
+source_sql "INSERT INTO crate VALUES (52, 'comes')"
+caught_up
+all "one comes, and another"
+source_script <<'SQL'
+BEGIN; INSERT INTO crate SELECT i, 'comes' FROM generate_series(53, 57) i; INSERT INTO ordr SELECT i, 'comes' FROM generate_series(52, 57) i; COMMIT;
+BEGIN; UPDATE item SET ordr_id = 58, crate_id = 58 WHERE id < 50; UPDATE note SET ordr_id = 58, crate_id = 58 WHERE id < 50; COMMIT;
+SQL
+caught_up
+all "many come"
+source_sql "DELETE FROM crate WHERE id = 55; DELETE FROM ordr WHERE id = 56; INSERT INTO crate VALUES (58, 'last'); INSERT INTO ordr VALUES (58, 'last')"
+caught_up
+all "and go again"
+test_end
