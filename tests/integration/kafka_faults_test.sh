@@ -35,6 +35,12 @@ COMMIT;
 \sleep 100 ms
 SQL
 
+load_stop() {
+    kill "$LOAD_PID" 2>/dev/null || true
+    wait "$LOAD_PID" 2>/dev/null || true
+    LOAD_PID=
+}
+
 topics_settings
 sed -i 's/transaction_max_rows: 1000/transaction_max_rows: 300/; s/max_rows: 500/max_rows: 100/' "$T/pgrekey.yaml"
 
@@ -46,8 +52,7 @@ engine_kill
 engine_start
 load_start 600 2 "$T/small.sql@10" "$T/large.sql@1"
 kill_loop "$PGREKEY_KILLS" 200 1800
-kill "$LOAD_PID" 2>/dev/null && wait "$LOAD_PID" 2>/dev/null || true
-LOAD_PID=
+load_stop
 published 120
 exact "$PGREKEY_KILLS kills of the publisher"
 
@@ -60,8 +65,7 @@ for _ in $(seq 1 $(((PGREKEY_KILLS + 4) / 5))); do
     nap_ms "$(random_between 200 1000)"
     kafka_start "$T/kafka"
 done
-kill "$LOAD_PID" 2>/dev/null && wait "$LOAD_PID" 2>/dev/null || true
-LOAD_PID=
+load_stop
 check "the publisher outlives its broker" engine_is_alive
 published 120
 exact "broker killed"
