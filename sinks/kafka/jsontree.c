@@ -153,6 +153,10 @@ static bool read_number(struct reader *r, struct jsontree *node)
         r->at++;
     if (!is_digit(r))
         return false;
+    bool zero = *r->at == '0';
+    r->at++;
+    if (zero && is_digit(r))
+        return false;
     while (is_digit(r))
         r->at++;
     if (r->at < r->end && *r->at == '.') {

@@ -18,6 +18,7 @@ bench_clean_up() {
         tail -n 15 "$B/engine.log" >&2
     fi
     if [ -n "$B" ] && [ -z "${PGREKEY_KEEP:-}" ]; then
+        [ ! -f "$B/kafka/kafka.pid" ] || kafka_remove "$B/kafka"
         cluster_remove "$B/source"
         cluster_remove "$B/target"
         rm -rf "$B"
