@@ -38,6 +38,30 @@ static const char mapping[] =
 
 static const struct world_shape shape = {.schemas = schemas, .mapping = mapping};
 
+/* The same circle where the teams are derived. */
+static const char derived_mapping[] =
+    "namespace: 6ba7b810-9dad-11d1-80b4-00c04fd430c8\n"
+    "source_schema: legacy\n"
+    "target_schema: app\n"
+    "rows:\n"
+    "- {name: offices, from: office, to: offices, key: {id: {uuid: office, of: id}}, columns: {legacy_id: id}}\n"
+    "- {name: persons, from: person, to: persons, key: {id: {uuid: person, of: id}},\n"
+    "   columns: {legacy_id: id, team_id: {uuid: team, of: team_id}, mentor_id: {uuid: person, of: mentor_id}}}\n"
+    "mirrors: {team: {columns: [id, office_id, lead_id]}}\n"
+    "derive:\n"
+    "- name: teams\n"
+    "  to: teams\n"
+    "  key: {id: {uuid: team, of: team_id}}\n"
+    "  columns: [legacy_id, office_id, lead_id]\n"
+    "  references: {office_id: office, lead_id: {uuid: person, required: false}}\n"
+    "  second_pass: lead_id\n"
+    "  touched: {team: select id from touched}\n"
+    "  query: select t.id as team_id, t.id as legacy_id, pgrekey.id('office', t.office_id) as office_id,\n"
+    "    pgrekey.id('person', t.lead_id) as lead_id from keys k join team t on t.id = k.team_id\n"
+    "  gone: delete\n";
+
+static const struct world_shape derived_shape = {.schemas = schemas, .mapping = derived_mapping};
+
 #define TEAMS "SELECT t.legacy_id, p.legacy_id FROM app.teams t LEFT JOIN app.persons p ON p.id = t.lead_id ORDER BY 1"
 #define PERSONS                                                                                                        \
     "SELECT p.legacy_id, t.legacy_id, m.legacy_id FROM app.persons p LEFT JOIN app.teams t ON t.id = p.team_id LEFT "  \
@@ -46,9 +70,9 @@ static const struct world_shape shape = {.schemas = schemas, .mapping = mapping}
 #define ENTRIES "SELECT rule, key, category, op FROM pgrekey.quarantine WHERE " OPEN " ORDER BY 1, 2"
 
 /* Two teams of three, each led by one of its own. */
-static int setup(void **state)
+static int begin(void **state, const struct world_shape *of)
 {
-    if (world_setup_as(state, &shape))
+    if (world_setup_as(state, of))
         return -1;
     struct world *w = *state;
     world_insert(w, "office", "1");
@@ -66,6 +90,16 @@ static int setup(void **state)
     assert_world(w, TEAMS, "1|10\n2|20");
     assert_world(w, PERSONS, "10|1|11\n11|1|10\n12|1|10\n20|2|21\n21|2|20\n22|2|20");
     return 0;
+}
+
+static int setup(void **state)
+{
+    return begin(state, &shape);
+}
+
+static int setup_derived(void **state)
+{
+    return begin(state, &derived_shape);
 }
 
 static int teardown(void **state)
@@ -237,7 +271,14 @@ static void whatever_goes_in_a_circle_is_followed_exactly(void **state)
     }
 }
 
+static void a_derived_team_goes_with_its_office_and_comes_back_with_its_lead(void **state)
+{
+    an_office_goes_and_returns(*state, false);
+    an_office_goes_and_returns(*state, true);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define derived(name) cmocka_unit_test_setup_teardown(name, setup_derived, teardown)
 
 int main(void)
 {
@@ -247,6 +288,7 @@ int main(void)
         test(a_team_that_leaves_with_its_office_comes_back_with_its_lead),
         test(a_team_that_leaves_row_by_row_comes_back_with_its_lead),
         test(whatever_goes_in_a_circle_is_followed_exactly),
+        derived(a_derived_team_goes_with_its_office_and_comes_back_with_its_lead),
     };
     if (!world_conninfo())
         return 77;

@@ -27,7 +27,7 @@ static const char schemas[] =
     " label varchar(8) UNIQUE, first_label text, app_note text DEFAULT 'untouched');"
     "CREATE TABLE app.scans (id uuid PRIMARY KEY, legacy_id integer, jaw_id uuid NOT NULL REFERENCES app.jaws);"
     "CREATE TABLE app.people_offices (person_id uuid REFERENCES app.people, office_id uuid REFERENCES app.offices,"
-    " legacy_id integer, open boolean NOT NULL, PRIMARY KEY (person_id, office_id));"
+    " legacy_id integer, open boolean NOT NULL, app_note text DEFAULT 'new', PRIMARY KEY (person_id, office_id));"
     "CREATE TABLE app.office_stats (office_id uuid PRIMARY KEY REFERENCES app.offices, people integer NOT NULL);"
     "CREATE TABLE app.names (name text PRIMARY KEY, bearers integer NOT NULL);"
     "CREATE SEQUENCE app.writes;"
@@ -507,6 +507,35 @@ static void a_pair_without_its_parent_waits(void **state)
 
 /* --- failing keys --- */
 
+#define NOTED_PAIRS "SELECT legacy_id, open, app_note FROM app.people_offices ORDER BY 1"
+
+/* The application's columns are the row's, wherever it was meanwhile. */
+static void a_row_that_waited_comes_back_with_what_others_wrote(void **state)
+{
+    struct world *w = *state;
+    world_insert(w, "person", "1, 'Ann'");
+    world_insert(w, "office", "1, 'North'");
+    world_insert(w, "member", "1, 1, 1, 1");
+    world_apply(w);
+    world_run(w, "UPDATE app.people_offices SET app_note = 'theirs'");
+    world_delete(w, "person", "id = 1");
+    world_apply(w);
+    assert_world(w, NOTED_PAIRS, "");
+    assert_world(w, "SELECT rule, target_row ->> 'app_note' FROM pgrekey.quarantine WHERE status = 'pending'",
+                 "pairs|theirs");
+    world_insert(w, "person", "1, 'Ann again'");
+    world_apply(w);
+    assert_world(w, NOTED_PAIRS, "1|t|theirs");
+    assert_world(w, "SELECT count(*) FROM pgrekey.quarantine WHERE target_row IS NOT NULL", "0");
+    world_begin(w); /* and within one transaction */
+    world_delete(w, "person", "id = 1");
+    world_insert(w, "person", "1, 'Ann once more'");
+    assert_true(world_commit(w));
+    world_apply(w);
+    assert_world(w, NOTED_PAIRS, "1|t|theirs");
+    assert_world(w, ENTRIES, "");
+}
+
 static void a_failing_key_is_isolated(void **state)
 {
     struct world *w = *state;
@@ -724,6 +753,24 @@ static void nothing_runs_where_no_input_changed(void **state)
     assert_world(w, ENTRIES, "");
 }
 
+/* Row mode takes a refused delete back to its savepoint, and what was released for it. */
+static void a_refused_delete_counts_none_that_was_released_for_it(void **state)
+{
+    struct world *w = *state;
+    world_insert(w, "person", "1, 'Ann'");
+    world_insert(w, "office", "1, 'North'");
+    world_insert(w, "member", "1, 1, 1, 1");
+    world_apply(w);
+    world_run(w,
+              "CREATE TABLE app.theirs (person_id uuid REFERENCES app.people); INSERT INTO app.theirs SELECT id FROM "
+              "app.people");
+    world_delete(w, "person", "id = 1");
+    world_apply(w);
+    assert_world(w, ENTRIES, "people|[\"1\"]|constraint_violation|23503|D");
+    assert_world(w, NOTED_PAIRS, "1|t|new");
+    assert_world(w, "SELECT rule, rows FROM pgrekey.audit WHERE action = 'delete'", "");
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -745,6 +792,7 @@ int main(void)
         test(a_pair_that_returns_reopens_its_row),
         test(a_second_row_of_one_key_is_ambiguous),
         test(a_pair_without_its_parent_waits),
+        test(a_row_that_waited_comes_back_with_what_others_wrote),
         test(a_failing_key_is_isolated),
         test(a_failed_update_leaves_the_last_good_row),
         test(a_gone_row_frees_its_unique_value_for_a_new_one),
@@ -757,6 +805,7 @@ int main(void)
         test(a_row_that_goes_and_returns_as_its_derived_parent_goes_counts_once),
         test(a_large_source_transaction_goes_in_pieces),
         test(nothing_runs_where_no_input_changed),
+        test(a_refused_delete_counts_none_that_was_released_for_it),
     };
     if (!world_conninfo())
         return 77;

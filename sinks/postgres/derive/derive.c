@@ -380,7 +380,7 @@ void derive_ended(struct pgsink *s, bool committed)
     for (size_t i = 0; s->derive && i < s->derive->count; i++) {
         struct derive_one *one = &s->derive->all[i];
         one->keys = 0;
-        one->refused = false;
+        one->refused = one->keeps = false;
         one->step = (struct account){0};
         if (committed) {
             keep_made(one);

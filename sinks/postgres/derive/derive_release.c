@@ -98,7 +98,7 @@ static int let_go(struct pgsink *s, struct derive_one *one, const char *name, bo
     buf_done(&sql);
     if (stays)
         return failed;
-    one->step.deletes += count;
+    park_left_derived(s, (size_t)one->derivation->index, count);
     parents_forget(s->parents);
     return failed;
 }
@@ -134,7 +134,8 @@ static int release_reference(struct pgsink *s, struct derive_one *one, const str
     put_ours(&condition, one);
     failed = run_again(s, one, session_text(&condition), 1, &ids, &count, reterr) ||
              (count && (touched_where(s, d->to_schema, d->to_table, one, session_text(&condition), 1, &ids, reterr) ||
-                        (!stays && leave_below(s, one, session_text(&condition), ids, ways, reterr)) ||
+                        (!stays && (derive_keep_released(s, one, session_text(&condition), ids, reterr) ||
+                                    leave_below(s, one, session_text(&condition), ids, ways, reterr))) ||
                         let_go(s, one, column->name, stays, session_text(&condition), ids, reterr)));
     buf_done(&condition);
     return failed ? -1 : 0;

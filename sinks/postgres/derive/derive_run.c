@@ -432,9 +432,11 @@ static int write_all(struct pgsink *s, struct derive_one *one, const struct deri
     s->derive->wrote |= wrote;
     if (read && touched_own(s, one, true, reterr))
         return -1;
-    if (((tally->gone || tally->parked) && derive_gone(s, one, account, reterr)) ||
+    if ((tally->parked && derive_keep_parked(s, one, reterr)) ||
+        ((tally->gone || tally->parked) && derive_gone(s, one, account, reterr)) ||
         (tally->updates > 1 && derive_release_unique(s, one, reterr)) ||
-        (tally->updates && write_updates(s, one, reterr)) || (tally->inserts && write_inserts(s, one, reterr)) ||
+        (tally->updates && write_updates(s, one, reterr)) ||
+        (tally->inserts && (write_inserts(s, one, reterr) || derive_restore(s, one, reterr))) ||
         ((tally->inserts || returns) && say_who_came(s, one, returns, reterr)))
         return -1;
     return read ? touched_own(s, one, false, reterr) : 0;

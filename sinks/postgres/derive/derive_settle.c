@@ -80,7 +80,8 @@ static int resolve(struct pgsink *s, struct derive_one *one, const struct derive
                "WITH which AS MATERIALIZED (%s), fresh AS (DELETE FROM pgrekey.quarantine AS q USING which WHERE "
                "q.pipeline = $1 AND q.rule = $2 AND q.key = which.kt AND q.status <> 'resolved' AND q.first_seen = "
                "now()) UPDATE pgrekey.quarantine AS q SET status = 'resolved', resolved_at = now(), next_try = NULL, "
-               "blocked_by = NULL, change = '{}' FROM which WHERE q.pipeline = $1 AND q.rule = $2 AND q.key = "
+               "blocked_by = NULL, change = '{}', target_row = NULL FROM which WHERE q.pipeline = $1 AND q.rule = $2 "
+               "AND q.key = "
                "which.kt AND q.status <> 'resolved' AND q.first_seen <> now()",
                buf_text(&which));
     failed = derive_sql(s, one, &sql, 2, params, NULL, reterr);
@@ -114,7 +115,8 @@ static void put_conflict(struct buf *sql, bool again)
                " ON CONFLICT (pipeline, rule, key) WHERE status <> 'resolved' DO UPDATE SET op = excluded.op, "
                "category = excluded.category, severity = excluded.severity, sqlstate = excluded.sqlstate, column_name "
                "= excluded.column_name, constraint_name = excluded.constraint_name, reason = excluded.reason, "
-               "suggestion = excluded.suggestion, waits_table = excluded.waits_table, waits_id = excluded.waits_id%s",
+               "suggestion = excluded.suggestion, waits_table = excluded.waits_table, waits_id = excluded.waits_id, "
+               "target_row = coalesce(excluded.target_row, quarantine.target_row)%s",
                again ? ""
                      : ", status = 'pending', retries = 0, lsn = excluded.lsn, xid = excluded.xid, next_try = "
                        "excluded.next_try, last_tried = now()");
@@ -153,7 +155,7 @@ static int put_entries(struct pgsink *s, struct derive_one *one, const char *row
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_puts(&sql, "INSERT INTO pgrekey.quarantine (pipeline, rule, key, source_table, target_table, op, category, "
                    "severity, sqlstate, column_name, constraint_name, reason, suggestion, change, lsn, xid, next_try, "
-                   "waits_table, waits_id) SELECT $1, $2, r.kt, $3, $4, $5, r.cat, ");
+                   "waits_table, waits_id, target_row) SELECT $1, $2, r.kt, $3, $4, $5, r.cat, ");
     put_by_category(&sql, category_severity);
     buf_puts(&sql, ", $6, $7, $8, CASE WHEN $9 <> '' THEN $9 WHEN r.cat = 'ambiguous_value' THEN 'several rows of one "
                    "key, or a rejected one' WHEN r.parent_id IS NOT NULL THEN '" PARK_REASON_MISSING
@@ -161,8 +163,9 @@ static int put_entries(struct pgsink *s, struct derive_one *one, const char *row
     put_by_category(&sql, category_suggestion);
     buf_printf(&sql,
                ", '{}', $10, $11, CASE WHEN r.parent_id IS NULL THEN now() + make_interval(secs => $12::float8) END, "
-               "r.parent_table, r.parent_id FROM (%s) AS r",
-               rows);
+               "r.parent_table, r.parent_id, ");
+    derive_put_kept(&sql, one, "r.kt");
+    buf_printf(&sql, " FROM (%s) AS r", rows);
     put_conflict(&sql, s->derive->again);
     failed = derive_sql(s, one, &sql, key_or_null ? 14 : 12, params, ret_count, reterr);
     buf_done(&sql);
@@ -304,6 +307,8 @@ int derive_settle(struct pgsink *s, struct derive_one *one, const struct derive_
         ((tally->rejected || one->refused) && note_bad(s, one, &bad, reterr)) ||
         ((tally->gone || tally->parked) && note_gone(s, one, &gone, reterr)) ||
         (tally->rejected && put_rejected(s, one, &rejected, reterr)))
+        return -1;
+    if (derive_forget_kept(s, one, range, reterr))
         return -1;
     account->mapped += good - bad - gone;
     account->quarantined += rejected - before.quarantined;

@@ -181,7 +181,10 @@ static void put_result_table(struct buf *sql, const struct derive_one *one)
     for (size_t i = 0; i < one->column_count; i++)
         buf_printf(sql, ", c%zu %s", i, derive_column(one, i)->type);
     buf_puts(sql, ", cat text, parent_table text, parent_id text, act \"char\"); ");
-    buf_printf(sql, "CREATE TEMP TABLE IF NOT EXISTS pgrekey_g%d (LIKE pgrekey_r%d)", d->index, d->index);
+    buf_printf(sql,
+               "CREATE TEMP TABLE IF NOT EXISTS pgrekey_g%d (LIKE pgrekey_r%d); CREATE TEMP TABLE IF NOT EXISTS "
+               "pgrekey_p%d (kt text, kept jsonb)",
+               d->index, d->index, d->index);
 }
 
 void derive_put_small(struct buf *sql, const struct derive_one *one, const char *tables)

@@ -55,6 +55,7 @@ struct derive_one {
     int64_t keys;   /* that wait to be run; an upper bound */
     int64_t kept;   /* rows, dead ones included, in its temporary tables since they were last truncated */
     bool refused;   /* rows that are to go were refused: pgrekey_g<n> holds them */
+    bool keeps;     /* rows lie in pgrekey_p<d>; derive_kept.c */
     int64_t standing;
     struct quick_statement *quick; /* derive_quick.c's own */
     struct account step;           /* counted, may still be rolled back to a savepoint */
@@ -235,6 +236,19 @@ int derive_settle(struct pgsink *s, struct derive_one *one, const struct derive_
 int derive_settle_failed(struct pgsink *s, struct derive_one *one, int64_t n, const struct err *why,
                          struct err *reterr) MUST_CHECK;
 int derive_settle_held(struct pgsink *s, struct derive_one *one, const char *key, const struct err *why,
+                       struct err *reterr) MUST_CHECK;
+
+/* --- derive_kept.c --- */
+/* Rows that are about to be parked (act 'p'), or to be released under this condition over `t`. */
+int derive_keep_parked(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
+int derive_keep_released(struct pgsink *s, struct derive_one *one, const char *condition, const char *ids,
+                         struct err *reterr) MUST_CHECK;
+/* The row kept of a key, as SQL; NULL. */
+void derive_put_kept(struct buf *sql, const struct derive_one *one, const char *key);
+/* Rows of pgrekey_r have been inserted: what was kept of them comes back. */
+int derive_restore(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
+/* The range's keys are settled. */
+int derive_forget_kept(struct pgsink *s, struct derive_one *one, const struct derive_range *range,
                        struct err *reterr) MUST_CHECK;
 
 /* --- derive_quick.c --- */

@@ -54,6 +54,8 @@ void park_undo(struct pgsink *s, struct park_mark mark);
 void park_settle(struct pgsink *s);
 /* Rows of a rule left the target and wait; `count` of them counted as mapped. */
 void park_left(struct pgsink *s, size_t rule_index, int64_t count);
+/* Rows of a derivation were deleted so that others could go. */
+void park_left_derived(struct pgsink *s, size_t derivation, int64_t count);
 /* Has grown where rows have left since: parents that were looked for before may be among them. */
 uint64_t park_departures(const struct pgsink *s);
 

@@ -33,7 +33,8 @@ struct arrival {
 };
 
 struct left {
-    size_t rule;
+    size_t index; /* of the rule, or of the derivation */
+    bool derived;
     int64_t count;
 };
 
@@ -87,18 +88,26 @@ void park_undo(struct pgsink *s, struct park_mark mark)
         park->left_count = mark.left;
 }
 
-void park_left(struct pgsink *s, size_t rule_index, int64_t count)
+static void note_left(struct park *park, size_t index, bool derived, int64_t count)
 {
-    struct park *park = s->park;
-
-    park->departures++;
     if (count == 0)
         return;
     if (park->left_count == park->left_capacity) {
         park->left_capacity = park->left_capacity ? park->left_capacity * 2 : 16;
         park->left = mem_realloc(park->left, park->left_capacity * sizeof(*park->left));
     }
-    park->left[park->left_count++] = (struct left){.rule = rule_index, .count = count};
+    park->left[park->left_count++] = (struct left){.index = index, .derived = derived, .count = count};
+}
+
+void park_left(struct pgsink *s, size_t rule_index, int64_t count)
+{
+    s->park->departures++;
+    note_left(s->park, rule_index, false, count);
+}
+
+void park_left_derived(struct pgsink *s, size_t derivation, int64_t count)
+{
+    note_left(s->park, derivation, true, count);
 }
 
 uint64_t park_departures(const struct pgsink *s)
@@ -111,9 +120,14 @@ void park_settle(struct pgsink *s)
     struct park *park = s->park;
 
     for (size_t i = 0; i < park->left_count; i++) {
-        const struct account delta = {.mapped = -park->left[i].count, .quarantined = park->left[i].count};
-        counters_add(s, (int)park->left[i].rule, &delta);
-        s->figures.quarantined += (uint64_t)park->left[i].count;
+        const struct left *left = &park->left[i];
+        const struct account delta = {.mapped = -left->count, .quarantined = left->count};
+        if (left->derived) {
+            derive_delta(s, left->index)->deletes += left->count;
+            continue;
+        }
+        counters_add(s, (int)left->index, &delta);
+        s->figures.quarantined += (uint64_t)left->count;
     }
     park->left_count = 0;
 }
@@ -507,21 +521,38 @@ int park_finish(struct pgsink *s, struct err *reterr)
 
 /* --- sweeping --- */
 
+/* What is swept of one place: the ids that are waited for, in their order, so that what the target refuses is met once.
+ */
+struct sweep {
+    size_t place;
+    const char *waiting; /* SQL */
+    char *last;          /* the greatest id so far; NULL at the beginning */
+    bool more;
+};
+
 /* Parents that stand and that somebody waits for. */
-static int find_standing(struct pgsink *s, size_t at, const char *waiting, struct err *reterr)
+static int find_standing(struct pgsink *s, struct sweep *sweep, struct err *reterr)
 {
-    const struct place *place = &s->references.places[at];
-    const char *params[] = {s->options.pipeline, place->label};
+    const struct place *place = &s->references.places[sweep->place];
+    const char *params[] = {s->options.pipeline, place->label, sweep->last};
     PGresult *result = NULL;
     struct buf sql;
     int rc;
 
     buf_init(&sql, SQL_MAX);
-    buf_printf(&sql, "SELECT DISTINCT w.id FROM (%s) w (id) JOIN %s p ON p.%s = w.id::%s%s LIMIT %d", waiting,
-               place->table, place->column, place->type, place->stands, SWEEP_MAX);
-    rc = session_query(s, "looking for parents that came", session_text(&sql), 2, params, &result, reterr);
+    buf_printf(&sql,
+               "SELECT DISTINCT w.id COLLATE \"C\" FROM (%s) w (id) JOIN %s p ON p.%s = w.id::%s%s WHERE $3::text IS "
+               "NULL OR w.id COLLATE \"C\" > $3 ORDER BY 1 LIMIT %d",
+               sweep->waiting, place->table, place->column, place->type, place->stands, SWEEP_MAX);
+    rc = session_query(s, "looking for parents that came", session_text(&sql), 3, params, &result, reterr);
     buf_done(&sql);
-    add_all(s->park, at, result);
+    add_all(s->park, sweep->place, result);
+    int count = rc == 0 ? PQntuples(result) : 0;
+    sweep->more = count == SWEEP_MAX;
+    if (sweep->more) {
+        free(sweep->last);
+        sweep->last = mem_strdup(PQgetvalue(result, count - 1, 0));
+    }
     PQclear(result);
     return rc;
 }
@@ -531,18 +562,25 @@ static int find_standing(struct pgsink *s, size_t at, const char *waiting, struc
     "AND " OPEN
 #define WAITING_REFERENCES "SELECT parent_id FROM pgrekey.pending_reference WHERE pipeline = $1 AND parent_table = $2"
 
-static int sweep_place(struct pgsink *s, size_t at, bool *ret_more, struct err *reterr)
+static int sweep_some(struct pgsink *s, struct sweep *sweep, struct err *reterr)
 {
-    const struct place *place = &s->references.places[at];
     size_t woken;
 
-    if (retry_begin(s, reterr) || (place->waiting && find_standing(s, at, WAITING_ROWS, reterr)) ||
-        (place->pending && find_standing(s, at, WAITING_REFERENCES, reterr)))
-        return -1;
-    *ret_more = s->park->arrived_count >= SWEEP_MAX;
-    if (park_drain(s, &woken, reterr) || ((woken || derive_has_keys(s)) && park_finish(s, reterr)))
+    if (retry_begin(s, reterr) || find_standing(s, sweep, reterr) || park_drain(s, &woken, reterr) ||
+        ((woken || derive_has_keys(s)) && park_finish(s, reterr)))
         return -1;
     return retry_commit(s, reterr);
+}
+
+static int sweep_place(struct pgsink *s, size_t place, const char *waiting, struct err *reterr)
+{
+    struct sweep sweep = {.place = place, .waiting = waiting, .more = true};
+    int rc = 0;
+
+    while (rc == 0 && sweep.more)
+        rc = sweep_some(s, &sweep, reterr);
+    free(sweep.last);
+    return rc;
 }
 
 int park_sweep(struct pgsink *s, struct err *reterr)
@@ -552,9 +590,10 @@ int park_sweep(struct pgsink *s, struct err *reterr)
 
     s->snapshot = false;
     for (size_t p = 0; rc == 0 && p < s->references.place_count; p++) {
-        bool more = is_awaited(&s->references.places[p]);
-        while (rc == 0 && more)
-            rc = sweep_place(s, p, &more, reterr);
+        if (s->references.places[p].waiting)
+            rc = sweep_place(s, p, WAITING_ROWS, reterr);
+        if (rc == 0 && s->references.places[p].pending)
+            rc = sweep_place(s, p, WAITING_REFERENCES, reterr);
     }
     s->snapshot = snapshot;
     if (rc)
