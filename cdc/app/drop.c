@@ -1,6 +1,7 @@
 /* `pgrekey drop`: the end of a pipeline. The slot goes first, for what it costs is the source's disk; the record on
  * the target last, so that a drop that was cut off can be repeated. */
 #include <string.h>
+#include <time.h>
 
 #include "cdc/app/confirm.h"
 #include "cdc/app/json.h"
@@ -8,6 +9,8 @@
 #include "cdc/pg/pg.h"
 #include "cdc/source/slot.h"
 #include "sinks/postgres/mirror/mirror.h"
+
+#define ENDING_POLLS 10
 
 struct drop {
     const struct cli *cli;
@@ -35,6 +38,21 @@ static int read_target(struct drop *drop, struct err *reterr)
     return 0;
 }
 
+/* An engine that has just ended may still have its session on the target for a moment. */
+static int engine_stays(struct drop *drop, struct err *reterr)
+{
+    const struct timespec pause = {.tv_nsec = 200L * 1000 * 1000};
+
+    for (int i = 0; i < ENDING_POLLS && drop->report && drop->report->engine_running; i++) {
+        (void)nanosleep(&pause, NULL);
+        pipeline_report_free(drop->report);
+        drop->report = NULL;
+        if (pipeline_report_read(drop->target, drop->cli->settings->pipeline, &drop->report, reterr) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int look(struct drop *drop, struct err *reterr)
 {
     const struct settings *settings = drop->cli->settings;
@@ -42,6 +60,8 @@ static int look(struct drop *drop, struct err *reterr)
         return -1;
     if (cli_open_source(drop->cli, &drop->source, reterr) < 0 ||
         slot_read(drop->source, settings->source_slot, &drop->slot, reterr) < 0)
+        return -1;
+    if (engine_stays(drop, reterr) < 0)
         return -1;
     if (drop->report && drop->report->engine_running) {
         err_set(reterr, ERR_REFUSED, "the engine of pipeline %s is running", settings->pipeline);

@@ -106,6 +106,17 @@ $(for each in $COLUMNS_ALIKE; do echo "      $each: $each"; done)
 mirrors: {thing: {where: "code <> 7"}, keyed: , owner: {index: t}}
 views:
   things: select t.id, o.t from thing t join owner o on o.id = t.owner_id
+derive:
+  - name: notes
+    to: notes
+    key: {id: {uuid: note, of: thing_id}}
+    touched: {thing: select id from touched}
+    query: |
+      select t.id as thing_id, t.poison, t.uq, t.s_short as short, case t.poison when 'num' then t.num::int::text
+        when 'divisor' then (t.i / t.divisor)::text when 'nulled' then null else t.t end as body
+      from keys k join thing t on t.id = k.thing_id
+    reject: {when: poison = 'date', category: "'validation_failure'"}
+    gone: delete
 YAML
 
 # target_tables DATABASE: the tables, and a trigger that refuses rows in every way a trigger can.
@@ -130,6 +141,8 @@ CREATE TABLE thing (
 CREATE INDEX ON thing ((CASE WHEN poison = 'index' THEN t::int END));
 CREATE TABLE keyed (id uuid PRIMARY KEY, k text UNIQUE, t text CHECK (t <> 'zqmark bad'));
 CREATE TABLE slow (id uuid PRIMARY KEY, t text);
+CREATE EXTENSION "uuid-ossp";
+CREATE TABLE notes (id uuid PRIMARY KEY, poison text CHECK (poison <> 'mail'), uq text UNIQUE, short varchar(5), body text NOT NULL);
 CREATE TABLE pace (seconds float8);
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -250,6 +263,8 @@ provoke() {
         SELECT string_agg(p, ' ') FROM unnest('{unique,exclusion,fk,check,nulled,raise,raise42,raiseown,names,cast,index,generated,deferred,orphan,code,
             divisor,mail,js,num,ip,date,short,int,uuid,mood,jsonb,notnull}'::text[]) p
         WHERE NOT EXISTS (SELECT FROM pgrekey.quarantine WHERE change LIKE '%\"' || p || '\"%')")"
+    equals "$PHASE: derived keys fail in every way" "22001 22012 22P02 23502 23505 23514" "$(target_sql "
+        SELECT DISTINCT sqlstate FROM pgrekey.quarantine WHERE rule = 'notes' AND sqlstate <> '' ORDER BY 1" | xargs)"
     for each in thing keyed owner; do
         accounts "$PHASE: $each is accounted for" "$each->$each" $each
     done
