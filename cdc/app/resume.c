@@ -1,5 +1,6 @@
 /* Requests to the running engine, and the simplest of them, `pgrekey resume`. */
 #include <string.h>
+#include <time.h>
 
 #include "cdc/app/json.h"
 #include "cdc/app/request_cmd.h"
@@ -7,6 +8,8 @@
 #include "sinks/postgres/state/request.h"
 
 #define WAIT_DEFAULT_S 30
+#define LIVES_S 5.0  /* a sign of life that is no older was given by an engine that may be there */
+#define LOOKS_MAX 30 /* for it, a tenth of a second apart */
 
 int request_pipeline(const struct cli *cli, PGconn *target, struct pipeline_report **ret_report, struct err *reterr)
 {
@@ -71,6 +74,25 @@ static bool some_failed(const struct request_outcome *outcome)
            strstr(outcome->result, "waiting") != NULL;
 }
 
+/* An engine that begins its session anew lets go of its lock for a moment: its last sign of life tells it from one that
+ * was stopped. */
+static int look_for_engine(const struct cli *cli, PGconn *target, const struct pipeline_report *report,
+                           bool *ret_running, struct err *reterr)
+{
+    const struct timespec pause = {.tv_nsec = 100 * 1000000L};
+    *ret_running = report->engine_running;
+    bool lives = report->heartbeat_age_s >= 0 && report->heartbeat_age_s < LIVES_S;
+    for (int look = 0; !*ret_running && lives && look < LOOKS_MAX; look++) {
+        struct pipeline_report *now;
+        nanosleep(&pause, NULL);
+        if (pipeline_report_read(target, cli->settings->pipeline, &now, reterr) < 0)
+            return -1;
+        *ret_running = now->engine_running;
+        pipeline_report_free(now);
+    }
+    return 0;
+}
+
 int request_run(const struct cli *cli, PGconn *target, const struct pipeline_report *report,
                 const struct request_ask *ask)
 {
@@ -80,11 +102,13 @@ int request_run(const struct cli *cli, PGconn *target, const struct pipeline_rep
     if (request_put(target, cli->settings->pipeline, ask->kind, ask->ids, ask->id_count, ask->rule, ask->category, &id,
                     &err) < 0)
         return cli_fail(cli->json, &err);
-    if (report->engine_running && request_wait(target, id, (int)(wait_s * 1000), &outcome, &err) < 0)
+    bool running = false;
+    if (look_for_engine(cli, target, report, &running, &err) < 0 ||
+        (running && request_wait(target, id, (int)(wait_s * 1000), &outcome, &err) < 0))
         return cli_fail(cli->json, &err);
-    print_outcome(cli, id, &outcome, report->engine_running);
+    print_outcome(cli, id, &outcome, running);
     if (!outcome.done)
-        return no_answer(cli, id, report->engine_running);
+        return no_answer(cli, id, running);
     if (!outcome.failed)
         return some_failed(&outcome) ? EXIT_FINDINGS : EXIT_OK;
     err_set(&err, ERR_CONFIG, "the engine could not do it: %s", outcome.result);

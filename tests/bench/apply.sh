@@ -67,8 +67,8 @@ ours_run() {
     ended=$("$PROBE" wait "$(cluster_conninfo "$B/target" ours)" "SELECT note LIKE '%, changed' FROM bench WHERE id = '$uuid'" 600)
     begun=$(started_at "$mark" ours)
     OURS_S=$(difference "$ended" "$begun")
-    read -r -a cpu < <(cpu_of "$(walsender_of ours)" "$ENGINE_PID" "$(ours_sql "SELECT pid FROM pg_stat_activity
-        WHERE datname = 'ours' AND application_name LIKE 'pgrekey%' ORDER BY backend_start LIMIT 1")")
+    read -r -a cpu < <(cpu_of "$(walsender_of ours)" "$ENGINE_PID" "$(ours_sql "SELECT l.pid FROM pg_locks l
+        JOIN pg_database d ON d.oid = l.database WHERE d.datname = 'ours' AND l.locktype = 'advisory' LIMIT 1")")
     OURS_CPU="walsender ${cpu[0]}, engine ${cpu[1]}, target session ${cpu[2]}"
     engine_stop
 }

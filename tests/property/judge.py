@@ -260,7 +260,7 @@ class Judge:
     def is_as_before(rule, row):
         """It was there before the engine, and no source row has come for it yet."""
         before = rule.before.get(row["id"]) if rule.adopts else None
-        return before is not None and all(v.name == "id" or row[v.name] == before.get(v.name) for v in rule.columns())
+        return before is not None and all(v.name == "id" or v.merged or row[v.name] == before.get(v.name) for v in rule.columns())
 
     def is_last_good(self, side, rule, row):
         """Of a row in quarantine, under the key that it had then (its identity's copy tells); or a delete that failed."""
