@@ -104,6 +104,9 @@ static const struct setting table[] = {
 
     {"replay.masking", SETTING_CHOICE, AT(replay_masking), 0, 0, "on", "on|off", NULL,
      "Whether `pgrekey replay` masks rows by the mapping's `mask:`. off: the copy holds everything as it is."},
+    {"replay.group", SETTING_TEXT, AT(replay_group), 0, 0, NULL, NULL, NULL,
+     "A consumer group: several `pgrekey replay` that name it share the partitions. Each key stays in order, source "
+     "transactions do not stay whole. Without it one replays whole transactions."},
     {"masking.key_file", SETTING_PATH, AT(masking_key_file), 0, 0, NULL, NULL, NULL,
      "A file with the secret that values are masked by, 16 bytes or more. The same secret masks alike."},
 

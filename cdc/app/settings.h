@@ -42,6 +42,7 @@ struct settings {
     char *kafka_properties;      /* kafka.properties: "name=value, name=value"; NULL */
     char *kafka_properties_file; /* kafka.properties_file; NULL */
     char *replay_masking;        /* replay.masking: on, off */
+    char *replay_group;          /* replay.group; NULL: one worker */
     char *masking_key_file;      /* masking.key_file; NULL */
 
     char *sink; /* sink: postgres, kafka */

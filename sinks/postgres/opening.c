@@ -9,6 +9,7 @@
 #include "cdc/base/lsn.h"
 #include "sinks/postgres/derive/derive.h"
 #include "sinks/postgres/session/session.h"
+#include "sinks/postgres/session/shared.h"
 #include "sinks/postgres/state/namespace.h"
 #include "sinks/postgres/state/schema.h"
 
@@ -163,6 +164,16 @@ int opening_lock(struct pgsink *s, struct err *reterr)
         PGresult *result = NULL;
         bool locked;
 
+        if (s->options.shared) {
+            if (shared_try_lock(s, &locked, reterr))
+                return -1;
+            if (locked)
+                return 0;
+            if (clock_mono_us() >= deadline)
+                break;
+            nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_NS}, NULL);
+            continue;
+        }
         if (session_query(s, "taking the pipeline's lock", "SELECT pg_try_advisory_lock(" LOCK_KEYS ")", 1, params,
                           &result, reterr))
             return -1;

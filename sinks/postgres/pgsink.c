@@ -25,6 +25,7 @@
 #include "sinks/postgres/session/durable.h"
 #include "sinks/postgres/session/fence.h"
 #include "sinks/postgres/session/session.h"
+#include "sinks/postgres/session/shared.h"
 #include "sinks/postgres/snapshot/fastload.h"
 #include "sinks/postgres/snapshot/parts.h"
 #include "sinks/postgres/state/audit.h"
@@ -41,12 +42,33 @@ static int sink_durable_op(struct sink *sink, uint64_t *ret_lsn, struct err *ret
     return durable_ask(pgsink_of(sink), ret_lsn, reterr);
 }
 
+/* Of several sessions one at a time does it. */
+static int tick_in_turn(struct pgsink *s, struct err *reterr)
+{
+    bool ours;
+
+    if (shared_take_turn(s, &ours, reterr))
+        return -1;
+    if (!ours)
+        return 0;
+    if (request_serve(s, reterr) || retry_due(s, reterr) || keep_expire(s, reterr) || shared_sweep(s, reterr)) {
+        struct err ignored = {0};
+        session_rollback(s);
+        if (shared_end_turn(s, &ignored))
+            *reterr = ignored; /* the session is lost, and that is what counts */
+        return -1;
+    }
+    return shared_end_turn(s, reterr);
+}
+
 static int sink_tick_op(struct sink *sink, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
 
     if (s->in_transaction || s->loader || s->state == PIPELINE_NEW)
         return 0;
+    if (s->shared)
+        return tick_in_turn(s, reterr);
     if (request_serve(s, reterr) || retry_due(s, reterr) || keep_expire(s, reterr) || parts_clear_reached(s, reterr)) {
         session_rollback(s);
         return -1;

@@ -32,6 +32,7 @@ struct pgsink_options {
     int retry_limit;          /* automatic retries of a quarantined row; default 3 */
     int retry_backoff_s;      /* before the first of them, doubling */
     int64_t keep_resolved_s;  /* resolved entries of the quarantine; 0: for ever */
+    bool shared;              /* other sessions may write the pipeline too, once it streams; pgsink_share */
     bool fast_load;           /* a first snapshot takes indexes and foreign keys off empty tables; fastload.h */
 };
 
@@ -124,6 +125,12 @@ int pgsink_offsets_set(struct sink *sink, const struct batch_offset *offsets, si
 
 /* Sets the position back to an earlier one and forgets the offsets: what comes after it is applied again. */
 int pgsink_rewind(struct sink *sink, uint64_t lsn, struct err *reterr) MUST_CHECK;
+
+/* Of a sink that was opened with `shared`: lets others write beside it. From then on each key must be written by one of
+ * them only, and batches end where the pipeline's position stands. */
+int pgsink_share(struct sink *sink, struct err *reterr) MUST_CHECK;
+/* Brings together children that wait and parents that have come where their workers could not see one another. */
+int pgsink_sweep(struct sink *sink, struct err *reterr) MUST_CHECK;
 
 void pgsink_figures(struct sink *sink, struct sink_figures *ret_figures);
 

@@ -89,6 +89,8 @@ int replay_check_age(struct replay *r, struct err *reterr)
     const struct replay_options *options = r->options;
     struct ends ends;
     uint64_t lsn = options->from_lsn ? options->from_lsn : r->position.lsn;
+    for (size_t i = 0; !options->from_lsn && i < r->offset_count; i++) /* workers leave the position where it was */
+        lsn = r->offsets[i].lsn > lsn ? r->offsets[i].lsn : lsn;
     if (scan(r, lsn, &ends, reterr) != 0)
         return -1;
     if (options->from_us && ends.from < r->position.lsn) {

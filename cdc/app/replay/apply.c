@@ -2,11 +2,13 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cdc/app/replay/replay.h"
 #include "cdc/base/clock.h"
 
 #define TICK_US INT64_C(1000000)
+#define DEADLOCKS_MAX 100
 
 static struct batch *wait_for_batch(struct exchange *x, int64_t until_us, bool *ret_stop)
 {
@@ -21,6 +23,26 @@ static struct batch *wait_for_batch(struct exchange *x, int64_t until_us, bool *
     return batch;
 }
 
+/* Of two workers that wait for each other one gives way, and tries again. */
+static bool is_deadlock(const struct replay *r, const struct err *err)
+{
+    return r->settings->replay_group && strcmp(err->sqlstate, "40P01") == 0;
+}
+
+static int apply_one(struct replay *r, const struct batch *batch, struct err *reterr)
+{
+    for (int tries = 0;; tries++) {
+        struct err err = {0};
+        if (sink_apply(r->sink, batch, &err) == 0)
+            return 0;
+        if (!is_deadlock(r, &err) || tries == DEADLOCKS_MAX) {
+            *reterr = err;
+            return -1;
+        }
+        usleep((useconds_t)(10000 + clock_mono_us() % 50000));
+    }
+}
+
 static int apply_all(struct replay *r, struct err *reterr)
 {
     struct exchange *x = &r->exchange;
@@ -29,7 +51,7 @@ static int apply_all(struct replay *r, struct err *reterr)
         bool stop;
         struct batch *batch = wait_for_batch(x, next_tick, &stop);
         if (batch) {
-            if (sink_apply(r->sink, batch, reterr) != 0)
+            if (apply_one(r, batch, reterr) != 0)
                 return -1;
             r->applied_rows += batch->row_count;
             batch_reset(batch);
@@ -42,7 +64,7 @@ static int apply_all(struct replay *r, struct err *reterr)
             return 0;
         if (clock_mono_us() < next_tick)
             continue;
-        if (sink_tick(r->sink, reterr) != 0)
+        if (sink_tick(r->sink, reterr) != 0 && !is_deadlock(r, reterr))
             return -1;
         next_tick = clock_mono_us() + TICK_US;
     }

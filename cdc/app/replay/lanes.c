@@ -77,6 +77,18 @@ int lanes_open(struct replay *r, struct err *reterr)
     return 0;
 }
 
+int lanes_open_one(struct replay *r, const char *topic, int partition, struct err *reterr)
+{
+    size_t at = 0;
+    while (at < r->topic_count && strcmp(r->topics[at].name, topic) != 0)
+        at++;
+    if (at == r->topic_count)
+        return err_set(reterr, ERR_FATAL, "a partition of a topic that nobody asked for: %.200s", topic);
+    r->lanes = mem_realloc(r->lanes, (r->lane_count + 1) * sizeof *r->lanes);
+    r->lanes[r->lane_count] = (struct lane){.topic = at, .partition = partition};
+    return open_lane(r, topic, &r->lanes[r->lane_count++], reterr);
+}
+
 void lanes_close(struct replay *r)
 {
     for (size_t i = 0; i < r->lane_count; i++)
@@ -85,7 +97,9 @@ void lanes_close(struct replay *r)
     r->txn_lane.reader = NULL;
     free(r->lanes);
     r->lanes = NULL;
-    r->lane_count = 0;
+    r->lane_count = r->popped = 0;
+    r->txn_first = r->txn_count = 0;
+    r->txn_lane = (struct lane){.reader = NULL};
 }
 
 static const char *take_head(struct replay *r, struct lane *lane)

@@ -226,6 +226,7 @@ void replay_sink_options(struct replay *r, struct pgsink_options *ret_options)
         .breaker_percent = (int)settings->breaker_percent,
         .retry_limit = (int)settings->quarantine_retries,
         .retry_backoff_s = (int)settings->quarantine_backoff_s,
+        .shared = settings->replay_group != NULL,
         .fast_load = settings->snapshot_fast_load,
     };
 }

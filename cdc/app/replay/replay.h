@@ -154,6 +154,7 @@ int replay_state(struct replay *r, struct err *reterr) MUST_CHECK;
 
 /* lanes.c */
 int lanes_open(struct replay *r, struct err *reterr) MUST_CHECK;
+int lanes_open_one(struct replay *r, const char *topic, int partition, struct err *reterr) MUST_CHECK;
 void lanes_close(struct replay *r);
 /* Sees to it that the lane has a head, or that there is none now. */
 int lane_fill(struct replay *r, struct lane *lane, int timeout_ms, struct err *reterr) MUST_CHECK;
@@ -184,6 +185,14 @@ int exchange_drain(struct replay *r, struct err *reterr) MUST_CHECK;
  * is what --since says, if it is given. */
 int replay_check_age(struct replay *r, struct err *reterr) MUST_CHECK;
 
+/* stream.c: the head of a lane into the filling batch; whether that is full; giving it away; ending it where the
+ * position stands. */
+int replay_take(struct replay *r, struct lane *lane, struct err *reterr) MUST_CHECK;
+bool replay_is_full(const struct replay *r);
+int replay_give(struct replay *r, bool wait, struct err *reterr) MUST_CHECK;
+int replay_mark(struct replay *r);
+/* shared.c: as one worker of a group, until a stop, the end of all partitions (0), or a failure */
+int replay_shared(struct replay *r, struct err *reterr) MUST_CHECK;
 /* stream.c: until a stop, the end that was asked for (0), or a failure */
 int replay_stream(struct replay *r, struct err *reterr) MUST_CHECK;
 

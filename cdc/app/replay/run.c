@@ -83,6 +83,10 @@ static int bind_with_all(const struct replay *r, struct err *reterr)
 static int session(struct replay *r, struct err *reterr)
 {
     const struct replay_options *options = r->options;
+    if (r->settings->replay_group && (options->until_lsn || options->until_us || options->from_lsn || options->from_us))
+        return err_set(reterr, ERR_CONFIG,
+                       "workers of a group do not keep transactions whole, so they have no point to "
+                       "begin or end at: leave replay.group out");
     if (connect_kafka(r, reterr) != 0 || wait_for_publisher(r, reterr) != 0 || replay_bind(r, reterr) != 0 ||
         open_sink(r, reterr) != 0)
         return -1;
@@ -96,7 +100,7 @@ static int session(struct replay *r, struct err *reterr)
     }
     if (sink_derive_due(r->sink, reterr) != 0)
         return -1;
-    return replay_stream(r, reterr);
+    return r->settings->replay_group ? replay_shared(r, reterr) : replay_stream(r, reterr);
 }
 
 static bool passes_by_itself(const struct replay *r, const struct err *err)

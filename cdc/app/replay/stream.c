@@ -10,21 +10,21 @@
 #define IDLE_MS 20
 #define WAIT_US 1000
 
-static bool is_full(const struct replay *r)
+bool replay_is_full(const struct replay *r)
 {
     const struct batch *batch = r->exchange.filling;
     return batch->row_count >= (size_t)r->settings->batch_max_rows ||
            arena_used(&batch->arena) >= (size_t)r->settings->batch_max_bytes;
 }
 
-static int give(struct replay *r, bool wait, struct err *reterr)
+int replay_give(struct replay *r, bool wait, struct err *reterr)
 {
     bool given;
     return exchange_give(r, wait, &given, reterr);
 }
 
 /* Takes the head of a lane into the batch. */
-static int take(struct replay *r, struct lane *lane, struct err *reterr)
+int replay_take(struct replay *r, struct lane *lane, struct err *reterr)
 {
     struct batch *batch = r->exchange.filling;
     struct row *row = NULL;
@@ -39,6 +39,13 @@ static int take(struct replay *r, struct lane *lane, struct err *reterr)
     else
         replay_letter(r, lane, offset, reason);
     return lane_fill(r, lane, 0, reterr);
+}
+
+int replay_mark(struct replay *r)
+{
+    if (!r->exchange.filling->complete)
+        batch_add_mark(r->exchange.filling, r->lsn, 0, 0);
+    return 0;
 }
 
 /* --- one transaction --- */
@@ -94,8 +101,8 @@ static int take_events(struct replay *r, const struct replay_txn *txn, uint64_t 
             order = lane->record.order + 1;
             ++*ret_taken;
         }
-        if (take(r, lane, reterr) != 0 ||
-            (is_full(r) && r->exchange.filling->txn_count == 0 && give(r, true, reterr) != 0))
+        if (replay_take(r, lane, reterr) != 0 ||
+            (replay_is_full(r) && r->exchange.filling->txn_count == 0 && replay_give(r, true, reterr) != 0))
             return -1;
     }
     return 0;
@@ -106,7 +113,8 @@ static int take_txn(struct replay *r, const struct replay_txn *txn, struct err *
 {
     uint64_t taken;
     struct replay_txn at = *txn;
-    if (r->exchange.filling->row_count + at.events > (size_t)r->settings->batch_max_rows && give(r, true, reterr) != 0)
+    if (r->exchange.filling->row_count + at.events > (size_t)r->settings->batch_max_rows &&
+        replay_give(r, true, reterr) != 0)
         return -1;
     if (take_events(r, &at, &taken, reterr) != 0)
         return -1;
@@ -116,7 +124,7 @@ static int take_txn(struct replay *r, const struct replay_txn *txn, struct err *
         tell_short(r, &at, at.events - taken);
     mark(r, &at);
     lanes_txn_done(r);
-    return is_full(r) ? give(r, true, reterr) : 0;
+    return replay_is_full(r) ? replay_give(r, true, reterr) : 0;
 }
 
 /* --- rows outside transactions: a table that was read again --- */
@@ -128,12 +136,12 @@ static int take_loose(struct replay *r, struct err *reterr)
             return -1;
     for (struct lane *lane; !run_stop && (lane = lanes_loose(r));) {
         const struct replay_txn here = {.lsn = r->lsn};
-        if (take(r, lane, reterr) != 0)
+        if (replay_take(r, lane, reterr) != 0)
             return -1;
-        if (!is_full(r) && lanes_loose(r))
+        if (!replay_is_full(r) && lanes_loose(r))
             continue;
         mark(r, &here);
-        if (is_full(r) && give(r, true, reterr) != 0)
+        if (replay_is_full(r) && replay_give(r, true, reterr) != 0)
             return -1;
     }
     return 0;
@@ -165,7 +173,7 @@ static int loop(struct replay *r, struct err *reterr)
         struct replay_txn *txn;
         if (lanes_next_txn(r, 0, &txn, reterr) != 0)
             return -1;
-        if (!txn && (take_loose(r, reterr) != 0 || give(r, false, reterr) != 0 ||
+        if (!txn && (take_loose(r, reterr) != 0 || replay_give(r, false, reterr) != 0 ||
                      lanes_next_txn(r, IDLE_MS, &txn, reterr) != 0))
             return -1;
         if (txn ? is_beyond(r, txn) : is_caught_up(r))

@@ -1,13 +1,13 @@
 #include "cdc/source/kafka/kafka.h"
 
 #include <errno.h>
-#include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cdc/base/arena.h"
 #include "cdc/base/log.h"
+#include "cdc/source/kafka/internal.h"
 
 #define ANSWER_MS 15000
 #define BATCH 512
@@ -131,9 +131,8 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
     log_event(LOG_DEBUG, "kafka", "facility=%s msg=%s", facility, log_quote(text, quoted, sizeof quoted));
 }
 
-int kafka_open(const struct kafka_options *options, struct kafka **ret_kafka, struct err *reterr)
+int kafka_conf(const struct kafka_options *options, rd_kafka_conf_t **ret_conf, struct err *reterr)
 {
-    char said[512] = "";
     if (!options->bootstrap) {
         (void)err_set(reterr, ERR_CONFIG, "kafka.bootstrap is not set");
         return err_hint(reterr, "set it in pgrekey.yaml or as PGREKEY_KAFKA_BOOTSTRAP");
@@ -145,6 +144,16 @@ int kafka_open(const struct kafka_options *options, struct kafka **ret_kafka, st
         rd_kafka_conf_destroy(conf);
         return -1;
     }
+    *ret_conf = conf;
+    return 0;
+}
+
+int kafka_open(const struct kafka_options *options, struct kafka **ret_kafka, struct err *reterr)
+{
+    char said[512] = "";
+    rd_kafka_conf_t *conf = NULL;
+    if (kafka_conf(options, &conf, reterr) != 0)
+        return -1;
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, said, sizeof said);
     if (!rk) {
         rd_kafka_conf_destroy(conf);

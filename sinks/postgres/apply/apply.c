@@ -79,7 +79,7 @@ int apply_batch(struct sink *sink, const struct batch *batch, struct err *reterr
 
     s->snapshot = batch->snapshot_part >= 0;
     rc = adopted_translate(s, batch, &view, reterr);
-    if (rc == 0 && !adopted_unsettled(s))
+    if (rc == 0 && !adopted_unsettled(s) && !s->shared)
         rc = quickpath_apply(s, &view, &done, reterr);
     if (rc == 0 && !done)
         rc = apply_long_way(s, &view, reterr);

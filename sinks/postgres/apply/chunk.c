@@ -8,6 +8,7 @@
 #include "sinks/breaker.h"
 #include "sinks/postgres/rows/rowmode.h"
 #include "sinks/postgres/session/session.h"
+#include "sinks/postgres/session/shared.h"
 
 /* A failed chunk of at most this many rows goes to row mode; a larger one in pieces first. Pieces are runs in source
  * order, so that what is right for a chunk is right for them. */
@@ -95,7 +96,7 @@ int chunk_apply(struct pgsink *s, struct row *const *rows, size_t count, struct 
     if (count == 0)
         return 0;
     arena_reset(&s->scratch, SCRATCH_KEEP_BYTES);
-    if (begin(s, reterr))
+    if ((s->shared && shared_before(s, rows, count, reterr)) || begin(s, reterr))
         return -1;
     if (try_as_sets(s, rows, count, &failure)) {
         if (failure.kind != ERR_POISON) {

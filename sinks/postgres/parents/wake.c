@@ -20,6 +20,7 @@
 #include "sinks/postgres/quarantine/retry.h"
 #include "sinks/postgres/rows/rowmode.h"
 #include "sinks/postgres/rows/rowwork.h"
+#include "sinks/postgres/session/shared.h"
 
 #define WAKE_MAX 5000
 #define IDS_MAX 4000 /* fewer, so that those who wait for one parent each are found at once */
@@ -490,7 +491,8 @@ int park_drain(struct pgsink *s, size_t *ret_woken, struct err *reterr)
     int rc = 0;
 
     *ret_woken = 0;
-    if (s->snapshot) { /* of this session's rows alone it would be half the truth: park_sweep comes */
+    /* Of this session's rows alone it would be half the truth: park_sweep comes. */
+    if (s->snapshot || !shared_may_wake(s)) {
         park_undo(s, (struct park_mark){0});
         return 0;
     }

@@ -1,3 +1,4 @@
+#include "sinks/postgres/session/shared.h"
 #include "sinks/postgres/session/session.h"
 
 #include <string.h>
@@ -70,6 +71,8 @@ int session_begin(struct pgsink *s, struct err *reterr)
     if (session_run(s, "beginning a transaction", "BEGIN", reterr))
         return -1;
     s->in_transaction = true;
+    if (s->shared && shared_begun(s, reterr))
+        return -1;
     return s->loader ? fence_hold(s, reterr) : 0;
 }
 
