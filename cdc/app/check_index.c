@@ -118,7 +118,7 @@ int check_indexes(struct mapping *mapping, PGconn *target, struct err *reterr)
     struct all all = {0};
     if (!target || !mapping->target)
         return 0;
-    references_init(&references, mapping->map, mapping->target);
+    references_init(&references, mapping->map, mapping->target, ""); /* nothing is looked up by it here */
     collect(mapping, &references, &all);
     int failed = all.count ? ask(mapping, target, &all, reterr) : 0;
     free(all.items);
