@@ -212,7 +212,7 @@ CREATE TABLE IF NOT EXISTS patients_doctors_offices (
 CREATE TABLE IF NOT EXISTS order_files (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(), order_id uuid NOT NULL REFERENCES orders,
     file_id uuid NOT NULL REFERENCES files, category text NOT NULL DEFAULT 'other',
-    created_at timestamptz DEFAULT now(), UNIQUE (order_id, file_id)
+    created_at timestamptz DEFAULT now(), legacy_file_id int, UNIQUE (order_id, file_id)
 );
 CREATE TABLE IF NOT EXISTS computational_agents (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(), legacy_agent_id int UNIQUE NOT NULL, name text NOT NULL,

@@ -28,6 +28,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS treatment_plans_legacy_plan_id_key ON treatmen
 CREATE UNIQUE INDEX IF NOT EXISTS order_states_legacy_state_id_key ON order_states (legacy_state_id);
 CREATE UNIQUE INDEX IF NOT EXISTS case_states_legacy_state_id_key ON case_states (legacy_state_id);
 CREATE UNIQUE INDEX IF NOT EXISTS files_legacy_file_id_key ON files (legacy_file_id);
+CREATE UNIQUE INDEX IF NOT EXISTS order_files_legacy_file_id_key ON order_files (legacy_file_id);
 CREATE UNIQUE INDEX IF NOT EXISTS messages_legacy_record_id_key ON messages (legacy_record_id);
 CREATE UNIQUE INDEX IF NOT EXISTS case_messages_legacy_key ON case_messages (legacy_table, legacy_id);
 CREATE UNIQUE INDEX IF NOT EXISTS comments_legacy_key ON comments (legacy_table, legacy_id);
