@@ -96,6 +96,9 @@ struct row_source {
 /* A row of a mirror, its columns in the rule's order; the values live until it returns. It may fail. */
 typedef int (*sink_take_fn)(void *context, const struct value *values, struct err *reterr);
 
+/* A figure of a sink's own, by the name it has as a metric. */
+typedef void (*sink_measure_fn)(void *context, const char *name, const char *labels, double value);
+
 /* What may be NULL is marked so: there is nothing to do for such a sink. The second half is the life of a pipeline; all
  * of it is called between batches. */
 struct sink_ops {
@@ -130,6 +133,7 @@ struct sink_ops {
     /* Did an operator ask for it (`pgrekey resume`) since the last call? Known after tick. */
     bool (*resume_requested)(struct sink *sink);
     void (*figures)(struct sink *sink, struct sink_figures *ret_figures);
+    void (*measure)(struct sink *sink, sink_measure_fn tell, void *context); /* or NULL */
 
     /* The mapping's steps. */
     int (*steps_due)(struct sink *sink, struct sink_step **ret_steps, size_t *ret_count, struct err *reterr);
@@ -226,6 +230,11 @@ static inline bool sink_resume_requested(struct sink *s)
 static inline void sink_figures(struct sink *s, struct sink_figures *ret_figures)
 {
     s->ops->figures(s, ret_figures);
+}
+static inline void sink_measure(struct sink *s, sink_measure_fn tell, void *context)
+{
+    if (s->ops->measure)
+        s->ops->measure(s, tell, context);
 }
 static inline int sink_steps_due(struct sink *s, struct sink_step **ret_steps, size_t *ret_count, struct err *e)
 {

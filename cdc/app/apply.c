@@ -162,6 +162,25 @@ static int look_for_resync(struct engine *engine, struct err *reterr)
     return 0;
 }
 
+static void tell_measure(void *context, const char *name, const char *labels, double value)
+{
+    vitals_set_series(context, name, labels, value);
+}
+
+static void measure(struct engine *engine)
+{
+    if (!engine->vitals || !engine->sink->ops->measure)
+        return;
+    uint64_t reached = feed_reached(engine);
+    pthread_mutex_lock(&engine->vitals->lock);
+    const struct trace *trace = &engine->vitals->trace;
+    uint64_t end = trace->count ? trace->samples[trace->count - 1].lsn : 0;
+    pthread_mutex_unlock(&engine->vitals->lock);
+    sink_measure(engine->sink, tell_measure, engine->vitals);
+    vitals_set_series(engine->vitals, "pgrekey_publish_lag_bytes", "", end > reached ? (double)(end - reached) : 0);
+    vitals_set_series(engine->vitals, "pgrekey_publish_lag_seconds", "", feed_age_s(engine, reached));
+}
+
 /* A session that ends because it has passed a point leaves the record behind that point, or the next one would end for
  * the same reason. */
 static int applier_loop(struct engine *engine, struct err *reterr)
@@ -196,6 +215,7 @@ static int applier_loop(struct engine *engine, struct err *reterr)
         next_tick = now + TICK_IDLE_US;
         sink_figures(engine->sink, &figures);
         feed_figures(engine, &figures, &told);
+        measure(engine);
         if (sink_tick(engine->sink, reterr) != 0 || look_for_resync(engine, reterr) != 0 ||
             losses_tell(engine, reterr) != 0)
             return -1;

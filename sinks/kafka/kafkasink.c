@@ -66,6 +66,22 @@ static void figures_op(struct sink *sink, struct sink_figures *ret_figures)
     *ret_figures = ksink_of(sink)->figures;
 }
 
+static void measure_op(struct sink *sink, sink_measure_fn tell, void *context)
+{
+    struct ksink *k = ksink_of(sink);
+    struct client_figures figures;
+    char labels[ENVELOPE_TOPIC_MAX + 16];
+    client_figures(k->client, &figures);
+    tell(context, "pgrekey_publish_position_lsn", "", (double)k->lsn);
+    tell(context, "pgrekey_publish_queue_records", "", (double)figures.queued);
+    tell(context, "pgrekey_publish_failed_deliveries_total", "", (double)figures.failed);
+    tell(context, "pgrekey_publish_transactions_total", "", (double)figures.transactions);
+    for (size_t i = 0; i < k->outlet_count; i++) {
+        snprintf(labels, sizeof(labels), "topic=\"%s\"", k->outlets[i].name);
+        tell(context, "pgrekey_published_records_total", labels, (double)k->outlets[i].published);
+    }
+}
+
 /* --- taking over --- */
 
 static int same_position(const char *before, const char *now, struct err *reterr)
@@ -241,6 +257,7 @@ static const struct sink_ops OPS = {
     .resume = resume_op,
     .resume_requested = resume_requested_op,
     .figures = figures_op,
+    .measure = measure_op,
     .steps_due = ksteps_due,
     .steps_loaded = ksteps_loaded,
     .mirror_read = kmirror_read,

@@ -16,7 +16,8 @@ struct outlet {
     char name[ENVELOPE_TOPIC_MAX];
     char collection[2 * ERR_NAME_MAX]; /* "schema.table" */
     rd_kafka_topic_t *topic;
-    uint64_t events; /* of the open source transaction */
+    uint64_t events;    /* of the open source transaction */
+    uint64_t published; /* since the sink was opened, tombstones among them */
 };
 
 /* The source transaction whose rows come in. */

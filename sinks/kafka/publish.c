@@ -17,7 +17,8 @@
 static int produce(struct ksink *k, const struct row *row, const struct value *locator, bool tombstone,
                    const struct client_header *header, struct err *reterr)
 {
-    const struct outlet *outlet = k->outlet_of[row->rule->index];
+    struct outlet *outlet = k->outlet_of[row->rule->index];
+    outlet->published += tombstone ? 2 : 1;
     buf_reset(&k->key);
     message_key(k->shapes[row->rule->index], locator, &k->key);
     if (buf_overflowed(&k->key) || buf_overflowed(&k->value)) {

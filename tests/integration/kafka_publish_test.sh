@@ -68,8 +68,8 @@ mirrors:
   kind: {columns: [id, code]}
 YAML
 topics_settings
-pgrekey check >"$T/check.log" 2>&1 || true
-engine_start
+port=$(cluster_free_port)
+PGREKEY_HTTP_LISTEN=127.0.0.1:$port engine_start
 published
 
 # --- the snapshot
@@ -133,6 +133,16 @@ equals "a large transaction is spread over Kafka transactions, and END says it i
     "$(kafka_read "$T/kafka" shop.transaction -f '%s\n' | topic_py 'd["status"] == "END" and d["event_count"] > 1000 and print(d["event_count"])')"
 check "its halves have positions of their own" [ "$(kafka_read "$T/kafka" shop.state -f '%s\n' | grep -c '"collections"')" -ge 2 ]
 check "all of its events are numbered" transactions_are_whole
+
+# --- metrics
+
+metric() { curl -s --max-time 5 "http://127.0.0.1:$port/metrics" | sed -n "s/^$1 //p"; }
+metrics_are_there() {
+    [ "$(metric 'pgrekey_published_records_total{topic="shop.public.visits"}')" -ge 3500 ] &&
+        [ "$(metric pgrekey_publish_transactions_total)" -ge 5 ] && [ -n "$(metric pgrekey_publish_lag_seconds)" ] &&
+        [ "$(metric pgrekey_publish_failed_deliveries_total)" = 0 ] && [ "$(metric pgrekey_publish_queue_records)" = 0 ]
+}
+check "metrics tell what is published" wait_for 15 "the metrics" metrics_are_there
 
 # --- stops and starts
 

@@ -93,8 +93,8 @@ static void a_column_is_told_by_its_type(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         char type[64], base[64];
         int scale;
-        strcpy(type, cases[i].type);
-        strcpy(base, cases[i].base);
+        memcpy(type, cases[i].type, strlen(cases[i].type) + 1);
+        memcpy(base, cases[i].base, strlen(cases[i].base) + 1);
         struct column column = {.type = type, .base_type = base};
         assert_int_equal(envelope_kind_of(&column, &scale), cases[i].kind);
         assert_int_equal(scale, cases[i].scale);
