@@ -1,6 +1,6 @@
 # Which columns the mapping writes, read from its files as they stand: "once TABLE COLUMN N" for each column that the rule or
 # derivation N writes at birth only, "written TABLE COLUMN N" for each other one, "owner TABLE - N" where it owns columns of
-# rows that others make.
+# rows that others make, "skipped - - N" where it is not run.
 function flush_list(word, text,    n, i, part) {
     gsub(/[][]/, "", text)
     n = split(text, part, /[ ,]+/)
@@ -14,6 +14,7 @@ section != "rows:" && section != "derive:" { next }
 /^  - / { table = ""; list = ""; number++ }
 /^(  - |    )to: / { table = $NF; print "rule", table, "-", number }
 /^    owns:/ { print "owner", table, "-", number }
+/^    skip: true/ { print "skipped", "-", "-", number }
 # a list that goes on over lines
 list != "" && open { flush_list(list, $0); if (/\]/) { open = 0; list = "" } next }
 list != "" && /^      - / { flush_list(list, $2); next }

@@ -35,7 +35,7 @@ proof_accounts() {
             print (wrong == "" ? "" : "   WRONG: " wrong)
             seen[$2] = 1
         }
-        END { for (rule in mapped) if (!(rule in seen)) print "WRONG: " rule " has an account, but is no pair" }
+        END { for (rule in mapped) if (!(rule in seen) && mapped[rule] + quarantined[rule] > 0) print "WRONG: " rule " has an account, but is no pair" }
     ' "$5.counters" "$5.pairs" >"$5.accounts"
     sed 's/^/    /' "$5.accounts"
     bad=$(grep -c WRONG "$5.accounts" || true)
@@ -141,17 +141,25 @@ proof_excepted() {
         awk -f "$PROOF_DIR/mapping-columns.awk" "$PROOF_MAPPING"/*.yaml
         cluster_psql "$1" "$2" -F ' ' -c "SELECT 'time', table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' AND column_default ~ '^(now\(\)|CURRENT_TIMESTAMP)'"
     } | awk '
-        $1 == "once" { print $2, $3, "once" }
+        $1 == "once" { once[$2 " " $3] = once[$2 " " $3] " " $4 }
         $1 == "rule" { maker[$2 " " $4] = 1 }
         $1 == "owner" { delete maker[$2 " " $4] }
+        $1 == "skipped" { skipped[$4] = 1 }
         $1 == "written" || $1 == "once" { has[$2 " " $3 " " $4] = 1 }
         $1 == "time" {
             free = 0
             for (each in maker) {
                 split(each, of, " ")
-                if (of[1] == $2 && !(($2 " " $3 " " of[2]) in has)) free = 1
+                if (of[1] == $2 && !(of[2] in skipped) && !(($2 " " $3 " " of[2]) in has)) free = 1
             }
             if (free) print $2, $3, "time"
+        }
+        END {
+            for (each in once) {
+                n = split(once[each], of, " ")
+                for (i = 1; i <= n; i++)
+                    if (!(of[i] in skipped)) print each, "once"
+            }
         }' | sort -u
 }
 
@@ -171,8 +179,10 @@ SQL
 }
 
 # Which keys stand aside for what: a row of theirs is the last good version, which a fresh snapshot cannot know.
+# A row that left its place on the target with its parent is known by its id there.
 proof_aside() {
-    cluster_psql "$1" "$2" -c "SELECT rule, key, category FROM pgrekey.quarantine WHERE status NOT IN ('resolved', 'discarded') AND op <> 'D'" | LC_ALL=C sort
+    cluster_psql "$1" "$2" -c "SELECT rule, CASE WHEN rule = 'files of orders' THEN coalesce(key::jsonb #>> '{target,0}', pgrekey.id('order_file', key::jsonb ->> 0)::text) ELSE key END, category
+        FROM pgrekey.quarantine WHERE status NOT IN ('resolved', 'discarded') AND op <> 'D'" | LC_ALL=C sort
 }
 
 proof_same() {
@@ -212,8 +222,8 @@ proof_show_different() {
     done < <(cat "$5.differ.streamed" "$5.differ.fresh" | awk '!seen[$1]++')
 }
 
-# What was written once is as it was when the row was born. proof_born TARGET DB OUT keeps it; proof_still TARGET DB OUT FRESH-DB
-# holds it up. A row that went with its parent and came back was born anew, as a fresh snapshot would have it.
+# What was written once is as it was when the row was born. proof_born TARGET DB OUT keeps it; proof_still TARGET DB OUT SOURCE DB
+# holds it up. What went with a patient of a working day who was deleted and came back was born anew, and is left out.
 proof_once() {
     proof_excepted "$1" "$2" | awk '$3 == "once" { cols[$1] = cols[$1] (cols[$1] == "" ? "" : ", ") "t." $2 }
         END { for (t in cols) printf "SELECT \047%s\047, id, concat_ws(\047|\047, %s) FROM %s t;\n", t, cols[t], t }' |
@@ -221,11 +231,17 @@ proof_once() {
 }
 proof_born() { proof_once "$1" "$2" >"$3.born"; }
 proof_still() {
+    local anew
+    anew=$(cluster_psql "$4" "$5" -c "SELECT coalesce(string_agg(estate.leaving(i)::text, ','), '0') FROM generate_series(1, (SELECT max(n + in_vain) FROM estate.done WHERE name = 'referenced patient is deleted')) i")
+    cluster_psql "$1" "$2" -F ' ' -c "SELECT 'patients', id FROM patients WHERE legacy_patient_id IN ($anew)
+        UNION ALL SELECT 'cases', id FROM cases WHERE legacy_patient_id IN ($anew)
+        UNION ALL SELECT 'orders', o.id FROM orders o JOIN patients p ON p.id = o.patient_id WHERE p.legacy_patient_id IN ($anew)" >"$3.anew"
     proof_once "$1" "$2" >"$3.still"
-    proof_once "$1" "$4" >"$3.afresh"
-    LC_ALL=C comm -23 "$3.still" "$3.afresh" | awk '
-        { id = $1 " " $2; sub(/^[^ ]* [^ ]* /, "") }
-        NR == FNR { was[id] = $0; next }
-        id in was && was[id] != $0 { print id, was[id], "=>", $0 }' "$3.born" - >"$3.changed"
+    awk '
+        { id = $1 " " $2 }
+        FILENAME == ARGV[1] { anew[id] = 1; next }
+        { sub(/^[^ ]* [^ ]* /, "") }
+        FILENAME == ARGV[2] { was[id] = $0; next }
+        id in was && was[id] != $0 && !(id in anew) { print id, was[id], "=>", $0 }' "$3.anew" "$3.born" "$3.still" >"$3.changed"
     equals "what is written once stands as it was written ($(wc -l <"$3.born") rows)" "" "$(awk '{ print $1, $3, $4, $5 }' "$3.changed" | head -n 5)"
 }
