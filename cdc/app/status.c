@@ -247,6 +247,8 @@ static void ask_engine(const char *listen, char *text, size_t size)
 /* One look. Returns the exit code. */
 static int look(const struct cli *cli)
 {
+    if (strcmp(cli->settings->sink, "kafka") == 0)
+        return status_topics(cli);
     struct status status = {.settings = cli->settings};
     struct err err = {0};
     char line[1024];

@@ -40,4 +40,15 @@ struct kafkasink_options {
 int kafkasink_open(const struct kafkasink_options *options, struct sink **ret_sink, struct sink_position *ret_position,
                    struct err *reterr) MUST_CHECK;
 
+/* What can be told of a publisher from its state topic, beside it or without one. state PIPELINE_NEW: nothing is there.
+ */
+struct kafkasink_look {
+    enum pipeline_state state;
+    uint64_t lsn, snapshot_lsn;
+    size_t letters;           /* rows that are dead letters, and not mapped since */
+    size_t parts, parts_done; /* of the snapshot */
+};
+int kafkasink_look(const struct client_options *client, const char *prefix, struct kafkasink_look *ret_look,
+                   struct err *reterr) MUST_CHECK;
+
 #endif

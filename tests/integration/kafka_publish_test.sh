@@ -144,6 +144,10 @@ metrics_are_there() {
 }
 check "metrics tell what is published" wait_for 15 "the metrics" metrics_are_there
 
+equals "status tells how far it is" '["kafka", "streaming", 0]' \
+    "$(pgrekey status --json | topic_py 'print(json.dumps([d["sink"], d["state"], d["dead_letters"]]))')"
+check "and says it to people" bash -c "'$PGREKEY' --config '$T/pgrekey.yaml' status | grep -q 'topics under shop, streaming'"
+
 # --- stops and starts
 
 engine_stop
