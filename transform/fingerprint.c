@@ -384,13 +384,18 @@ static bool derives_uuid(const struct map *map, const struct map_step *step)
     return false;
 }
 
+static void put_namespace(struct buf *out, const struct map *map, const struct map_step *step)
+{
+    char ns[UUID_TEXT_LEN + 1];
+    if (!derives_uuid(map, step))
+        return;
+    uuid_format(&map->ns, ns);
+    put_word(out, "namespace", ns);
+}
+
 static void put_step(struct buf *out, const struct map *map, const struct map_step *step, bool whole)
 {
-    if (derives_uuid(map, step)) {
-        char ns[UUID_TEXT_LEN + 1];
-        uuid_format(&map->ns, ns);
-        put_word(out, "namespace", ns);
-    }
+    put_namespace(out, map, step);
     if (step->kind == STEP_DERIVATION) {
         const struct derive_spec *spec = &map->derives[step->index];
         put_derived_identity(out, spec);
@@ -414,6 +419,22 @@ void map_step_fingerprint(const struct map *map, const struct map_step *step, ch
     digest(&text, ret_whole);
     buf_reset(&text);
     put_step(&text, map, step, false);
+    digest(&text, ret_identity);
+    buf_done(&text);
+}
+
+void map_rule_identity_from(const struct map *map, const struct rule *rule, const char *schema, const char *table,
+                            bool unnamed, char *ret_identity)
+{
+    const struct map_step step = {STEP_RULE, rule->index, 0};
+    struct rule_spec spec = *rule->program->spec;
+    struct buf text;
+    spec.from_schema = schema;
+    spec.from_table = table;
+    spec.name = unnamed ? NULL : spec.name;
+    buf_init(&text, TEXT_MAX_BYTES);
+    put_namespace(&text, map, &step);
+    put_identity(&text, &spec);
     digest(&text, ret_identity);
     buf_done(&text);
 }

@@ -153,6 +153,9 @@ void map_fingerprint(const struct map *map, char *ret_whole, char *ret_identity)
  * what their identities hang on. A mirror's indexes and `accept_loss:` change no row and are left out. Another
  * namespace changes every step that derives a UUID. */
 void map_step_fingerprint(const struct map *map, const struct map_step *step, char *ret_whole, char *ret_identity);
+/* The identity that a rule would have if it read another table; `unnamed`: and had no name of its own in the file. */
+void map_rule_identity_from(const struct map *map, const struct rule *rule, const char *schema, const char *table,
+                            bool unnamed, char *ret_identity);
 
 /* One change -> one row for each rule of its table, in rule order, all in `arena`. Pure and thread-safe on
  * a bound map. Returns 0; or 1 where a rule needs a column that the change does not hold (unchanged, out of

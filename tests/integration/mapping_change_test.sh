@@ -235,6 +235,23 @@ mapping "$OFFICE" "$VISIT" "$EXTRA" "$MORE" "${BRIEF/n: {from: n, type: int\}/n:
 goes_on
 equals "mended, it comes with all rows" "200 current" "$(target_sql "SELECT (SELECT count(*) FROM briefs) || ' ' || state FROM pgrekey.mapping_step WHERE step = 'brief'")"
 
+# --- a source table that was renamed
+
+source_sql "ALTER TABLE extra RENAME TO extra_now; DELETE FROM extra_now WHERE id % 20 = 1; UPDATE extra_now SET note = 'under another name' WHERE id % 30 = 2; INSERT INTO extra_now (note) VALUES ('new')"
+target_sql "ALTER TABLE extras ADD seen text; UPDATE extras SET seen = 'by the application'"
+EXTRA=${EXTRA/from: extra,/name: \"extra->extras\", from: extra_now,}
+mapping "$OFFICE" "$VISIT" "$EXTRA" "$MORE"
+pgrekey_fails "check tells of it" 0 'rule extra->extras is in the mapping again: its table is read again' check
+begin
+joined
+same_rows "its rule follows it under its name" "SELECT id, note FROM extra_now" "SELECT legacy_id, note FROM extras"
+accounts "with its account" "extra->extras" extra_now
+equals "over the rows that are there" 1 "$(target_sql "SELECT count(*) FROM extras WHERE seen IS NULL")"
+source_sql "UPDATE extra_now SET note = 'and goes on' WHERE id % 40 = 2"
+caught_up
+same_rows "and goes on" "SELECT id, note FROM extra_now" "SELECT legacy_id, note FROM extras"
+engine_stop
+
 # --- drop
 
 pgrekey drop --yes >/dev/null

@@ -14,7 +14,8 @@
 
 #define RECORD                                                                                                         \
     "SELECT step, kind, identity_fingerprint, fingerprint, entity, state, coalesce(accept_rows::text, ''), "           \
-    "coalesce(accept_ppm::text, ''), target_table, skipped FROM pgrekey.mapping_step WHERE pipeline = $1 ORDER BY "    \
+    "coalesce(accept_ppm::text, ''), target_table, skipped, source_table FROM pgrekey.mapping_step WHERE pipeline = "  \
+    "$1 ORDER BY "                                                                                                     \
     "step"
 
 /* --- the steps as they are --- */
@@ -165,13 +166,29 @@ static int check_newcomer(const struct compare *c, const struct step *step, stru
     return err_hint(reterr, "empty it, map another one, or leave it out");
 }
 
+bool steps_is_moved(const struct compare *c, int at, const struct step *step)
+{
+    char identity[FINGERPRINT_TEXT_MAX];
+    const char *source = PQgetvalue(c->record, at, RECORD_SOURCE), *dot = strchr(source, '.');
+
+    if (!step->rule || step->rule->mirror || !dot || !c->streaming || strcmp(source, step->source) == 0)
+        return false;
+    const char *schema = arena_strndup(c->arena, source, (size_t)(dot - source));
+    for (int unnamed = 0; unnamed < 2; unnamed++) { /* a name that was made of the old table's is spelled out now */
+        map_rule_identity_from(c->map, step->rule, schema, dot + 1, unnamed, identity);
+        if (steps_same(c, at, RECORD_IDENTITY, identity))
+            return true;
+    }
+    return false;
+}
+
 static int check_step(const struct compare *c, const struct step *step, struct err *reterr)
 {
     int at = steps_find_recorded(c, step->name);
 
     if (at < 0)
         return c->streaming ? check_newcomer(c, step, reterr) : 0;
-    if (strcmp(PQgetvalue(c->record, at, RECORD_IDENTITY), step->identity) == 0)
+    if (strcmp(PQgetvalue(c->record, at, RECORD_IDENTITY), step->identity) == 0 || steps_is_moved(c, at, step))
         return 0;
     (void)err_set(reterr, ERR_REFUSED,
                   "%s %s has not the tables, entities or key that pipeline %s was begun with: the same rows would get "
@@ -251,7 +268,7 @@ static void list_changes(const struct compare *c, struct sink_step *steps, size_
         int at = steps_find_recorded(c, step->name);
         if (at < 0)
             add_change(steps, ret_count, step->name, step->kind, step->source, "new");
-        else if (steps_is_state(c, at, "removed") && step->rule)
+        else if ((steps_is_state(c, at, "removed") && step->rule) || steps_is_moved(c, at, step))
             add_change(steps, ret_count, step->name, step->kind, step->source, "back");
         else if (!steps_same(c, at, RECORD_WHOLE, step->whole) || steps_is_state(c, at, "removed"))
             add_change(steps, ret_count, step->name, step->kind, step->source, "changed");

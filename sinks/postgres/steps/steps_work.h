@@ -43,7 +43,8 @@ enum {
     RECORD_ACCEPT_ROWS,
     RECORD_ACCEPT_PPM,
     RECORD_TARGET,
-    RECORD_SKIPPED
+    RECORD_SKIPPED,
+    RECORD_SOURCE
 };
 
 struct step *steps_of(const struct map *map, struct arena *arena, size_t *ret_count);
@@ -58,6 +59,9 @@ static inline bool steps_same(const struct compare *c, int at, int column, const
 {
     return strcmp(PQgetvalue(c->record, at, column), text ? text : "") == 0;
 }
+
+/* The same rule, but for the name of the table that it reads: renamed, or another one that takes its place. */
+bool steps_is_moved(const struct compare *c, int at, const struct step *step);
 
 /* What became of each step, in a transaction of its own. */
 int steps_write_all(struct pgsink *s, const struct compare *c, struct err *reterr) MUST_CHECK;

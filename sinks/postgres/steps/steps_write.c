@@ -174,6 +174,10 @@ static int come_back(struct pgsink *s, const struct step *step, struct err *rete
     for (size_t i = 0; i < sizeof(STATEMENTS) / sizeof(*STATEMENTS); i++)
         if (run_about(s, step->name, STATEMENTS[i], reterr))
             return -1;
+    const char *params[3] = {s->options.pipeline, step->name, step->source};
+    if (session_query(s, DOING, "UPDATE pgrekey.counter SET source_table = $3 WHERE pipeline = $1 AND rule = $2", 3,
+                      params, NULL, reterr))
+        return -1;
     return put_step(s, step, "back", reterr);
 }
 
@@ -187,7 +191,8 @@ static int change(struct pgsink *s, const struct compare *c, const struct step *
         return put_step(s, step, NULL, reterr) || steps_load_again(s, step->rule, reterr) ? -1 : 0;
     if (steps_is_state(c, at, "removed") && step->rule)
         return come_back(s, step, reterr);
-    if (steps_is_state(c, at, "back")) /* parts of the old mapping would stand beside parts of the new one */
+    if (steps_is_state(c, at, "back") ||
+        steps_is_moved(c, at, step)) /* parts of the old mapping would stand beside parts of the new one */
         return forget_parts(s, step->name, reterr) || come_back(s, step, reterr) ? -1 : 0;
     if (steps_is_state(c, at, "new") && ask_loaded(s, step->name, &loaded, reterr))
         return -1;
