@@ -277,6 +277,11 @@ static void a_derived_team_goes_with_its_office_and_comes_back_with_its_lead(voi
     an_office_goes_and_returns(*state, true);
 }
 
+static void derived_rows_in_a_circle_are_followed_exactly(void **state)
+{
+    whatever_goes_in_a_circle_is_followed_exactly(state);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define derived(name) cmocka_unit_test_setup_teardown(name, setup_derived, teardown)
 
@@ -289,6 +294,7 @@ int main(void)
         test(a_team_that_leaves_row_by_row_comes_back_with_its_lead),
         test(whatever_goes_in_a_circle_is_followed_exactly),
         derived(a_derived_team_goes_with_its_office_and_comes_back_with_its_lead),
+        derived(derived_rows_in_a_circle_are_followed_exactly),
     };
     if (!world_conninfo())
         return 77;

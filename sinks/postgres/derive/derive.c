@@ -151,6 +151,28 @@ static bool is_input(const struct derive *derive, const struct rule *rule)
     return derive->read[rule->index] && !rule->mirror;
 }
 
+/* Do derived rows refer to the place? In a circle, where the rule's rows refer to those in turn, what may be NULL holds
+ * nobody: it lets go when the row is deleted, for else each would wait for the other. */
+static bool is_held_by_derived(const struct pgsink *s, const struct rule *rule, size_t place)
+{
+    for (size_t i = 0; i < s->references.derived_count; i++) {
+        const struct derived_reference *reference = &s->references.derived[i];
+        const struct derivation *d = s->derive->all[reference->derivation].derivation;
+        bool circle = false;
+
+        if (reference->place != place)
+            continue;
+        for (size_t r = 0; r < s->references.count; r++) {
+            const struct place *to = &s->references.places[s->references.items[r].place];
+            circle |= s->references.items[r].rule == (size_t)rule->index && strcmp(to->name, d->to_table) == 0 &&
+                      strcmp(to->schema, d->to_schema) == 0;
+        }
+        if (reference->required || !circle)
+            return true;
+    }
+    return false;
+}
+
 /* A parent of such a rule's rows goes late as well, for they stand until then. What a derivation reads goes at once,
  * for it must not see rows that are gone. */
 static void find_late(struct pgsink *s)
@@ -162,7 +184,7 @@ static void find_late(struct pgsink *s)
         bool late = false;
 
         for (size_t i = 0; i < s->rules[order[at]].target.here_count; i++)
-            late |= references_derived(&s->references, s->rules[order[at]].target.here[i].place);
+            late |= is_held_by_derived(s, rule, s->rules[order[at]].target.here[i].place);
         for (size_t i = 0; i < s->rule_count; i++)
             late |= s->derive->late[i] && refers_to(s->rules[i].target.relation, rule->to_schema, rule->to_table);
         s->derive->late[rule->index] = late && !is_input(s->derive, rule);
