@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Rows that the target held before and whose source row has not been seen: they stay, and are no parents. When the source
-# row comes, they are what it is called, and whoever waited for it comes with it; owned by a rule or a derivation.
+# Derived rows that the target held before and whose key has yielded none yet: they stay, and are no parents. When the
+# source row comes, they are what it is called, and whoever waited for it comes with it, of a rule or a derivation.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
 
 source_start
@@ -28,10 +28,6 @@ INSERT INTO crates (legacy_id, name) SELECT i, 'old' FROM generate_series(41, 58
 SQL
 mapping_write <<'YAML'
 rows:
-  - from: ordr
-    to: orders
-    key: {id: {uuid: order, of: id}, adopt: legacy_id}
-    columns: {legacy_id: id, name: name}
   - from: item
     to: items
     key: {id: {uuid: item, of: id}}
@@ -41,9 +37,15 @@ rows:
     key: {id: {uuid: note, of: id}}
     columns: {legacy_id: id, order_id: {uuid: order, of: ordr_id}, crate_id: {uuid: crate, of: crate_id}}
 mirrors:
+  ordr: {}
   crate: {}
   note: {}
 derive:
+  - to: orders
+    key: {id: {uuid: order, of: legacy_id}, adopt: legacy_id}
+    columns: [legacy_id, name]
+    touched: {ordr: select id from touched}
+    query: select k.legacy_id, o.name from keys k join ordr o on o.id = k.legacy_id
   - to: crates
     key: {id: {uuid: crate, of: legacy_id}, adopt: legacy_id}
     columns: [legacy_id, name]

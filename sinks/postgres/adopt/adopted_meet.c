@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sinks/postgres/parents/park.h"
 #include "sinks/postgres/state/marks.h"
 
 #define SQL_MAX ((size_t)1 << 20)
@@ -209,10 +208,9 @@ int adopted_settle(struct pgsink *s, struct err *reterr)
         const struct row *row = a->meetings[i].row;
         if (!a->meetings[i].stands)
             continue;
-        if (row->op == ROW_UPSERT) {
+        if (row->op == ROW_UPSERT)
             counters_add(s, row->rule->index, &MAPPED);
-            park_row_arrived(s, row);
-        } else if (gone_put(s, row->rule, source_key_new(row->change, &a->arena), reterr))
+        else if (gone_put(s, row->rule, source_key_new(row->change, &a->arena), reterr))
             return -1;
     }
     a->meeting_count = 0;

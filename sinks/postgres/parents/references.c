@@ -64,7 +64,8 @@ static void put_unstamped(struct buf *sql, const struct rule_set *set, size_t co
     }
 }
 
-/* Adopted rows that nobody has met are still the application's alone. */
+/* Adopted rows of a derivation whose keys have never yielded a row are still the application's alone. (Of a rule the
+ * source row may have been seen and be quarantined, and then the row that stands is its last good version.) */
 static void put_met(struct buf *sql, const struct references *references, const char *entity, const char *column)
 {
     buf_puts(sql, " AND NOT EXISTS (SELECT FROM pgrekey.adopted AS a WHERE a.pipeline = ");
@@ -90,8 +91,6 @@ static char *stands_of(const struct references *references, const struct map *ma
         if (strcmp(rule->to_table, relation->name) != 0 || strcmp(rule->to_schema, relation->schema) != 0)
             continue;
         put_unstamped(&sql, rule->set, rule->set_count);
-        if (uuids && rule->adopt.by != ADOPT_NONE && rule->entity && strcmp(key_of(rule), column) == 0)
-            put_met(&sql, references, rule->entity, column);
     }
     for (size_t i = 0; i < map_derivation_count(map); i++) {
         const struct derivation *d = map_derivation(map, i);

@@ -25,8 +25,8 @@ struct place {
     char *table, *column;                    /* quoted */
     const char *type;                        /* of the column, for casts */
     bool shared;                             /* several rules write its table */
-    /* SQL over the row `p`, " AND ..": it stands for its children, too. Not one that is stamped, nor one that was there
-     * before and whose source row has not been seen. "" where all do. */
+    /* SQL over the row `p`, " AND ..": it stands for its children, too. Not one that is stamped, nor a derivation's
+     * that was there before and whose key has not yielded a row. "" where all do. */
     char *stands;
     /* Upper bounds, as a rule's `standing`: 0 means that nobody waits for a row of this place for sure. */
     int64_t waiting; /* parked rows */
