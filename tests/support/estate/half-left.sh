@@ -43,6 +43,8 @@ half_had() {
 half_source() {
     local tab source id
     while read -r tab _ source id; do
+        # A state whose order the source does not have is an orphan, whatever stands on the target.
+        case $tab in *_states) source="dispatch_state s WHERE EXISTS (SELECT FROM dispatch_instruction i WHERE i.id = s.instruction_id)" ;; esac
         echo "SELECT '$tab', $id FROM $source;"
     done <<<"$HALF_KEYS" | cluster_psql "$1" "$2" -F ' ' -f - | LC_ALL=C sort >"$3.source"
 }
