@@ -12,6 +12,8 @@
 
 #define RETAINED_EVERY_US INT64_C(10000000)
 #define RETAINED_WINDOW_US INT64_C(600000000)
+/* Retained WAL rises and falls between two checkpoints: a growth is one that goes on for minutes. */
+#define RETAINED_LOOKS_MIN 30
 #define DROP_TRIES 30
 
 static void tell(struct monitor *m, const struct view *view)
@@ -38,12 +40,13 @@ void monitor_guard(struct monitor *m, const struct view *view)
         m->next_retained_us = now_us + RETAINED_EVERY_US;
         pace_note(&m->retained_pace, (uint64_t)view->retained_bytes, now_us);
     }
-    const struct guard_slot slot = {.retained_bytes = view->retained_bytes,
-                                    .has_safe_wal_size = view->slot.has_safe_wal_size,
-                                    .safe_wal_size = view->slot.safe_wal_size,
-                                    .unreserved = strcmp(view->slot.wal_status, "unreserved") == 0,
-                                    .lost = strcmp(view->slot.wal_status, "lost") == 0,
-                                    .growth = pace_rate(&m->retained_pace, RETAINED_WINDOW_US)};
+    const struct guard_slot slot = {
+        .retained_bytes = view->retained_bytes,
+        .has_safe_wal_size = view->slot.has_safe_wal_size,
+        .safe_wal_size = view->slot.safe_wal_size,
+        .unreserved = strcmp(view->slot.wal_status, "unreserved") == 0,
+        .lost = strcmp(view->slot.wal_status, "lost") == 0,
+        .growth = m->retained_pace.count >= RETAINED_LOOKS_MIN ? pace_rate(&m->retained_pace, RETAINED_WINDOW_US) : 0};
     bool changed = guard_look(&m->guard, &tunables.guard, &slot);
     enum guard_level level = m->guard.level;
     pthread_mutex_unlock(&m->lock);

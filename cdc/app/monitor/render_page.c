@@ -130,7 +130,7 @@ static void put_figures(const struct view *view, struct buf *out)
     figure(out, "caught up in",
            !view->has_lag_bytes      ? "not known"
            : view->time_left_s < 0   ? "falls behind"
-           : view->time_left_s < 0.5 ? "is caught up"
+           : view->time_left_s < 0.5 ? "now"
                                      : progress_duration(view->time_left_s, text, sizeof(text)));
     snprintf(text, sizeof(text), "%s/s", progress_count(view->stages[STAGE_APPLIED].rate, count, sizeof(count)));
     figure(out, "rows applied", text);
@@ -144,9 +144,9 @@ static void put_figures(const struct view *view, struct buf *out)
 
 static void put_plot(const struct view *view, struct buf *out)
 {
-    buf_puts(out, "<section class=\"wide\" data-part=\"plot\"><h2>Lag over the last hour</h2>");
+    buf_puts(out, "<section class=\"wide\" data-part=\"plot\"><h2>Lag over the last hour</h2><div class=\"scroll\">");
     render_plot(view, out);
-    buf_puts(out, "</section>");
+    buf_puts(out, "</div></section>");
 }
 
 /* --- stages, slot, snapshot --- */

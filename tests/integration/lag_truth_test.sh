@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# The proof: the target stands still for a while under load. How long, how many bytes, at which rate it goes on and when it
+# has caught up is known from the outside; status, metrics and page must say the same. A clock that jumps is no alarm.
+. "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
+
+source_start
+target_start
+source_sql "CREATE TABLE note (id bigserial PRIMARY KEY, text text NOT NULL)"
+target_sql "CREATE TABLE notes (id uuid PRIMARY KEY, legacy_id bigint UNIQUE NOT NULL, text text NOT NULL)"
+mapping_write <<'YAML'
+rows:
+  - from: note
+    to: notes
+    key: {id: {uuid: note, of: id}}
+    columns: {legacy_id: id, text: text}
+YAML
+settings_write
+port=$(cluster_free_port)
+export PGREKEY_HTTP_LISTEN=127.0.0.1:$port
+cat >"$T/load.sql" <<'SQL'
+INSERT INTO note (text) SELECT repeat(md5(random()::text), 30) FROM generate_series(1, 5);
+SQL
+
+page() { curl -s --max-time 5 "http://127.0.0.1:$port/"; }
+metric() { curl -s --max-time 5 "http://127.0.0.1:$port/metrics" | sed -n "s/^$1 //p"; }
+json() { curl -s --max-time 5 "http://127.0.0.1:$port/status.json" | python3 -c "import json, sys; v = json.load(sys.stdin)$1; print(-1 if v is None else v)"; }
+# near NAME GOT EXPECTED PART SLACK
+near() {
+    if awk "BEGIN {d = $2 - $3; if (d < 0) d = -d; exit !(d <= $3 * $4 + $5)}"; then
+        ok "$1: $2, and $3 it is"
+    else
+        not_ok "$1: $2, but $3 it is"
+    fi
+}
+now() { date +%s.%N; }
+between() { awk "BEGIN {printf \"%.2f\", $2 - $1}"; }
+
+pgrekey init >/dev/null
+engine_start
+caught_up
+sleep 3
+load_start 22 2 "$T/load.sql"
+sleep 5
+check "under load it keeps up" awk "BEGIN {exit !($(metric pgrekey_lag_seconds) < 2)}"
+
+# --- the target stands still
+position=$(target_sql "SELECT lsn FROM pgrekey.pipeline")
+target_pids=$(head -n 1 "$T/target/data/postmaster.pid")
+target_pids="$target_pids $(pgrep -P "$target_pids" | tr '\n' ' ')"
+stopped=$(now)
+# shellcheck disable=SC2086 # several processes
+kill -STOP $target_pids
+sleep 6
+taken=$(now)
+behind=$(source_sql "SELECT pg_current_wal_lsn() - '$position'::pg_lsn")
+lag=$(metric pgrekey_lag_seconds)
+near "lag in seconds, by metrics" "$lag" "$(between "$stopped" "$taken")" 0.1 1.5
+near "and by JSON" "$(json '["lag"]["seconds"]')" "$(between "$stopped" "$(now)")" 0.1 1.5
+near "bytes behind" "$(metric pgrekey_lag_bytes)" "$behind" 0.35 500000
+check "it falls behind" test "$(metric pgrekey_time_left_seconds)" = +Inf
+check "the page says so" grep -q "falls behind" <(page)
+check "and in words how high the lag was" grep -qE "The highest lag was ([5-9]|1[0-9])(\.[0-9])? s" <(sleep 5; page)
+near "rate of the source" "$(metric pgrekey_source_wal_bytes_per_second)" \
+    "$(a=$(source_sql "SELECT pg_current_wal_lsn() - '0/0'"); sleep 2; b=$(source_sql "SELECT pg_current_wal_lsn() - '0/0'"); echo $(((${b%.*} - ${a%.*}) / 2)))" 0.5 200000
+load_wait
+
+# --- it goes on: time left is told while it catches up
+# shellcheck disable=SC2086
+kill -CONT $target_pids
+is_over() { awk "BEGIN {exit !($(metric pgrekey_lag_seconds) < 1.5)}"; }
+wait_for 60 "the lag to go" is_over
+ok "it catches up"
+caught_up
+sleep 2
+check "time left is none" test "$(metric pgrekey_time_left_seconds)" = 0
+check "status agrees" grep -qE '"seconds":(0|1)(\.[0-9]+)?,"time_left_s":0' <(pgrekey status --json)
+same_rows "nothing is lost" "SELECT id, md5(text) FROM note" "SELECT legacy_id, md5(text) FROM notes"
+
+# --- a slow target: time left is a number, and true
+target_script <<'SQL'
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.004); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION slow();
+SQL
+cat >"$T/burst.sql" <<'SQL'
+INSERT INTO note (text) SELECT repeat(md5(random()::text), 30) FROM generate_series(1, 5);
+SQL
+pgbench -n -t 1000 -c 1 -f "$T/burst.sql" "$(cluster_conninfo "$T/source" legacy)" >/dev/null 2>&1
+sed -i 's/^reconnect:/batch: {max_rows: 200}\nreconnect:/' "$T/pgrekey.yaml"
+engine_stop
+engine_start
+has_time_left() { awk "BEGIN {v = \"$(metric pgrekey_time_left_seconds)\"; exit !(v != \"\" && v != \"+Inf\" && v + 0 > 1)}"; }
+wait_for 30 "a time left" has_time_left
+sleep 4
+said=$(metric pgrekey_time_left_seconds)
+from=$(now)
+if [ "$said" != 0 ] && [ "$said" != +Inf ]; then
+    wait_for 90 "it to have caught up" is_over
+    near "time left" "$said" "$(between "$from" "$(now)")" 0.5 3
+else
+    not_ok "time left is told while it catches up (it said $said)"
+fi
+engine_stop
+
+# --- our wall clock and the source's are hours apart, and jump: no false alarm
+faketime=$(find /usr/lib -name libfaketime.so.1 2>/dev/null | head -n 1)
+target_sql "DROP TRIGGER slow ON notes"
+if [ -z "$faketime" ]; then
+    echo "libfaketime is not there: no clock jumps"
+    test_end
+fi
+echo "+2h" >"$T/clock"
+: >"$T/engine.log"
+LD_PRELOAD=$faketime FAKETIME_TIMESTAMP_FILE=$T/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 \
+    "$PGREKEY" --config "$T/pgrekey.yaml" --set webhook.lag=5s run >>"$T/engine.log" 2>&1 </dev/null &
+ENGINE_PID=$!
+caught_up
+wait_for 10 "the lag to be small" is_over
+load_start 12 1 "$T/load.sql"
+highest=0
+for jump in +0 -5h +30d +1m +0; do
+    echo "$jump" >"$T/clock"
+    for _ in 1 2 3 4; do
+        highest=$(awk "BEGIN {v = $(metric pgrekey_lag_seconds); print (v > $highest ? v : $highest)}")
+        sleep 0.4
+    done
+done
+load_wait
+caught_up
+echo "+90d" >"$T/clock"
+check "the process did see it jump" grep -q "$(date -u -d '+90 days' +%Y-%m-%d)T" <(sleep 1; page)
+check "five jumps of the clock made no lag (highest $highest s)" awk "BEGIN {exit !($highest < 3)}"
+mean=$(awk "BEGIN {print $(metric pgrekey_end_to_end_latency_seconds_sum) / $(metric pgrekey_end_to_end_latency_seconds_count)}")
+check "nor did they spoil the latencies (mean $mean s)" awk "BEGIN {exit !($mean < 1)}"
+equals "nor an alarm" 0 "$(grep -c 'event=alarm' "$T/engine.log" || true)"
+engine_stop
+test_end
