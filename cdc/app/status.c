@@ -162,7 +162,7 @@ static void judge_target(struct status *status)
     if (report->engine_running && report->heartbeat_age_s > 60 && !building)
         note(status, "look at its log", "the engine holds its lock but has not written a heartbeat for %.0f s",
              report->heartbeat_age_s);
-    if (report->exists && strcmp(report->slot, status->settings->source_slot) != 0)
+    if (report->exists && !status->replay && strcmp(report->slot, status->settings->source_slot) != 0)
         note(status, "set source.slot to it, or name another pipeline",
              "the pipeline's record names slot %s, the settings name %s", report->slot, status->settings->source_slot);
 }
@@ -172,7 +172,8 @@ void status_judge(struct status *status)
     status->state = state_of(status->report);
     judge_lag(status);
     judge_target(status);
-    judge_slot(status);
+    if (!status->replay)
+        judge_slot(status);
     const struct err *failed = status->target_err.kind != ERR_NONE ? &status->target_err : &status->source_err;
     if (status->report && status->report->position.paused)
         status->exit_code = EXIT_PAUSED;
@@ -249,13 +250,14 @@ static int look(const struct cli *cli)
 {
     if (strcmp(cli->settings->sink, "kafka") == 0)
         return status_topics(cli);
-    struct status status = {.settings = cli->settings};
+    struct status status = {.settings = cli->settings,
+                            .replay = !cli->settings->source_dsn && cli->settings->kafka_bootstrap};
     struct err err = {0};
     char line[1024];
     if (read_target(cli, &status, &err) < 0)
         status.target_err = err;
     err = (struct err){0};
-    if (read_source(cli, &status, &err) < 0)
+    if ((status.replay ? status_read_replay(cli, &status, &err) : read_source(cli, &status, &err)) < 0)
         status.source_err = err;
     if (status.target_err.kind != ERR_NONE)
         ask_engine(cli->settings->http_listen, status.live, sizeof(status.live));
@@ -271,6 +273,7 @@ static int look(const struct cli *cli)
         code = EXIT_INTERNAL;
     }
     pipeline_report_free(status.report);
+    free(status.lanes);
     return code;
 }
 

@@ -20,11 +20,23 @@ struct status_note {
     char remedy[ERR_TEXT_MAX];
 };
 
+/* A partition of a replay. */
+struct status_lane {
+    char topic[256];
+    int partition;
+    int64_t offset, high; /* of the next message; behind the last one, commit markers included */
+};
+
+struct cli;
+
 struct status {
     const struct settings *settings;
     struct err source_err, target_err; /* kind ERR_NONE: the side was read */
     struct pipeline_report *report;    /* NULL where the target could not be read */
     struct slot_state slot;            /* valid where the source was read */
+    bool replay;                       /* the settings know topics, and no source */
+    size_t lane_count;
+    struct status_lane *lanes; /* heap */
     size_t category_count;
     struct {
         char name[32];
@@ -46,6 +58,9 @@ struct status {
 };
 
 void status_judge(struct status *status);
+
+/* status_replay.c: the lanes of a replay; ERR of the brokers. */
+int status_read_replay(const struct cli *cli, struct status *status, struct err *reterr) MUST_CHECK;
 
 /* status_check.c: the plugin's line, without newline, and its exit code: 0 ok, 1 warning, 2 critical, 3 not known. */
 int status_check(const struct status *status, double warn_s, double critical_s, char *line, size_t size);

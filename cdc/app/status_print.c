@@ -297,6 +297,25 @@ static void print_rules(const struct status *status)
     free(accounts);
 }
 
+/* A partition that is read to its end is not listed. */
+static void print_replay(const struct status *status)
+{
+    int64_t behind = 0;
+    for (size_t i = 0; i < status->lane_count; i++)
+        behind += status->lanes[i].high - status->lanes[i].offset;
+    if (status->source_err.kind != ERR_NONE) {
+        print_unreachable("kafka", &status->source_err);
+        return;
+    }
+    label("topics");
+    printf("%s: %zu partitions, %lld messages behind\n", status->settings->kafka_prefix, status->lane_count,
+           (long long)behind);
+    for (size_t i = 0; i < status->lane_count; i++)
+        if (status->lanes[i].high > status->lanes[i].offset)
+            printf("    %s/%d: %lld\n", status->lanes[i].topic, status->lanes[i].partition,
+                   (long long)(status->lanes[i].high - status->lanes[i].offset));
+}
+
 void status_print(const struct status *status)
 {
     print_head(status);
@@ -310,7 +329,10 @@ void status_print(const struct status *status)
     print_snapshot(status);
     print_resync(status);
     print_fast_load(status);
-    print_source(status);
+    if (status->replay)
+        print_replay(status);
+    else
+        print_source(status);
     print_quarantine(status);
     print_adoption(status);
     print_rules(status);
@@ -492,6 +514,20 @@ static void put_pipeline(struct json *json, const struct status *status)
     put_rules(json, report);
 }
 
+static void put_replay(struct json *json, const struct status *status)
+{
+    json_open(json, "replay", '[');
+    for (size_t i = 0; i < status->lane_count; i++) {
+        json_open(json, NULL, '{');
+        json_text(json, "topic", status->lanes[i].topic);
+        json_int(json, "partition", status->lanes[i].partition);
+        json_int(json, "offset", status->lanes[i].offset);
+        json_int(json, "behind", status->lanes[i].high - status->lanes[i].offset);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
 int status_print_json(const struct status *status)
 {
     struct json json;
@@ -504,7 +540,10 @@ int status_print_json(const struct status *status)
     put_side(&json, "target", &status->target_err);
     if (status->report)
         put_pipeline(&json, status);
-    put_slot(&json, status);
+    if (status->replay)
+        put_replay(&json, status);
+    else
+        put_slot(&json, status);
     json_open(&json, "attention", '[');
     for (size_t i = 0; i < status->note_count; i++) {
         json_open(&json, NULL, '{');
