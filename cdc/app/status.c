@@ -251,7 +251,8 @@ static int look(const struct cli *cli)
     if (strcmp(cli->settings->sink, "kafka") == 0)
         return status_topics(cli);
     struct status status = {.settings = cli->settings,
-                            .replay = !cli->settings->source_dsn && cli->settings->kafka_bootstrap};
+                            .replay = !(cli->settings->source_dsn && *cli->settings->source_dsn) &&
+                                      cli->settings->kafka_bootstrap};
     struct err err = {0};
     char line[1024];
     if (read_target(cli, &status, &err) < 0)

@@ -179,6 +179,7 @@ int exchange_drain(struct replay *r, struct err *reterr)
 {
     struct exchange *x = &r->exchange;
     bool given, idle = false;
+    r->passed_us = 0;
     if (exchange_give(r, true, &given, reterr) != 0)
         return -1;
     while (!idle && !run_stop) {

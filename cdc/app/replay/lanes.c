@@ -18,6 +18,7 @@
 #include "cdc/base/log.h"
 
 #define LETTERS_MAX 10000
+#define PASS_EVERY_US INT64_C(1000000)
 #define WAITS_PATIENT 20 /* before a broker is asked how far its partitions reach */
 
 void replay_letter(struct replay *r, const struct lane *lane, int64_t offset, const char *reason)
@@ -284,6 +285,14 @@ struct lane *lanes_loose(struct replay *r)
 
 /* --- what goes with a batch --- */
 
+/* Behind the last message stand the marks of commits, which nobody is given. They are passed by with a batch, or once a
+ * second, so that who compares offsets with the topics' ends finds nothing between. */
+static void pass_marks(struct lane *lane)
+{
+    int64_t reached = lane->has_head || !lane->reader ? -1 : kafka_reached(lane->reader);
+    lane->next = reached > lane->next ? reached : lane->next;
+}
+
 static size_t put_offset(struct batch_offset *offset, struct lane *lane, const char *topic, uint64_t lsn)
 {
     if (lane->next == lane->stored)
@@ -298,6 +307,12 @@ void lanes_put_offsets(struct replay *r, struct batch *batch)
 {
     struct batch_offset *offsets = arena_alloc(&batch->arena, (r->lane_count + 1) * sizeof *offsets);
     size_t count = 0;
+    bool pass = batch->txn_count > 0 || clock_mono_us() - r->passed_us > PASS_EVERY_US;
+    for (size_t i = 0; pass && i < r->lane_count; i++)
+        pass_marks(&r->lanes[i]);
+    if (pass && r->txn_count == 0)
+        pass_marks(&r->txn_lane);
+    r->passed_us = pass ? clock_mono_us() : r->passed_us;
     for (size_t i = 0; i < r->lane_count; i++)
         count += put_offset(&offsets[count], &r->lanes[i], r->topics[r->lanes[i].topic].name, r->lanes[i].lsn);
     struct lane txn = r->txn_lane;

@@ -129,6 +129,7 @@ struct replay {
     size_t letter_count;
     struct arena letter_arena;
     uint64_t lsn, short_count;
+    int64_t passed_us; /* when offsets last passed the marks of commits */
     struct exchange exchange;
     _Atomic uint64_t applied_rows;
 };
