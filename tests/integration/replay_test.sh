@@ -38,7 +38,7 @@ check "nothing is missing of any transaction" sh -c "! grep -q events_missing '$
 
 # What a staging host knows: topics, and no source.
 sed '/^source:/,/^target:/{/^target:/!d}' "$T/pgrekey.yaml" >"$T/staging.yaml"
-equals "status says that it is at the topics' end" "0 of 19" "$(PGREKEY_PIPELINE=staging PGREKEY_TARGET_DSN=$(cluster_conninfo "$T/target" staging) \
+equals "status says that it is at the topics' end" "0 of 19" "$(PGREKEY_SINK=postgres PGREKEY_PIPELINE=staging PGREKEY_TARGET_DSN=$(cluster_conninfo "$T/target" staging) \
     "$PGREKEY" --config "$T/staging.yaml" status --json |
     python3 -c 'import json, sys; d = json.load(sys.stdin)["replay"]; print(sum(l["behind"] for l in d), "of", len(d))')"
 
