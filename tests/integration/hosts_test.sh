@@ -88,6 +88,8 @@ for name, service in services.items():
         assert other in services, other
 PY
 
+check "the picture's mapping is one" pgrekey map check --offline "$TOP/deploy/container/mapping.yaml"
+
 # What the program is linked with itself, as packages, but for libc.
 "$TOP/deploy/install-deps" --print runtime >"$T/runtime"
 readelf -d "$PGREKEY" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' >"$T/needed"
