@@ -99,7 +99,7 @@ static void print_position(const struct status *status)
     if (status->has_lag_s)
         printf(", %s", progress_duration(status->lag_s, text, sizeof(text)));
     else
-        printf(", no seconds: the engine is not running");
+        printf(report->engine_running ? ", seconds not known yet" : ", no seconds: the engine is not running");
     if (report->engine_running && report->rows_per_s > 0)
         printf(", applying %s rows/s", progress_count(report->rows_per_s, text, sizeof(text)));
     putchar('\n');
