@@ -1,6 +1,6 @@
 /* What `lookup:` of a row rule asks: the row of a small mirror, by the mirror's key. transform/ has the question; the
  * answer, a copy of the mirror as it was before the change at hand, belongs to whoever composes the engine
- * (cdc/app/lookup.c).
+ * (cdc/app/engine/lookup.c).
  */
 #ifndef PGREKEY_TRANSFORM_LOOKUP_H
 #define PGREKEY_TRANSFORM_LOOKUP_H

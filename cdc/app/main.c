@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cdc/app/cli.h"
+#include "cdc/app/cmd/cli.h"
 #include "cdc/base/log.h"
 
 static void set_log_level(const struct cli *cli)

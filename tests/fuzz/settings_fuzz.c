@@ -1,7 +1,7 @@
 /* Any bytes as a settings file. */
 #include <stdint.h>
 
-#include "cdc/app/settings_table.h"
+#include "cdc/app/settings/settings_table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "cdc/app/check_plan.h"
+#include "cdc/app/check/check_plan.h"
 #include "tests/support/catalogs.h"
 
 static const char FILE_TEXT[] = "mirrors: {jaw: {name: jaws_of_old}, note: {}}\n"

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cdc/app/command.h"
+#include "cdc/app/cmd/command.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define WORDS_MAX 12

@@ -4,7 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "cdc/app/fill.h"
+#include "cdc/app/engine/fill.h"
 
 #define MS INT64_C(1000)
 

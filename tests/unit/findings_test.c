@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cdc/app/findings.h"
-#include "cdc/app/term.h"
+#include "cdc/app/check/findings.h"
+#include "cdc/app/cmd/term.h"
 
 static char *printed(const struct findings *findings, bool without_info)
 {

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "cdc/app/json.h"
+#include "cdc/app/cmd/json.h"
 
 static void commas_stand_between_and_nowhere_else(void **state)
 {

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "cdc/app/position.h"
+#include "cdc/app/engine/position.h"
 
 static void starts_at_what_the_target_holds(void **state)
 {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cdc/app/progress.h"
+#include "cdc/app/cmd/progress.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define SECOND INT64_C(1000000)

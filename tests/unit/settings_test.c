@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cdc/app/settings_table.h"
+#include "cdc/app/settings/settings_table.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "cdc/app/skip.h"
+#include "cdc/app/engine/skip.h"
 #include "tests/support/catalogs.h"
 
 #define MAPPING                                                                                                        \

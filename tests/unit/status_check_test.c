@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "cdc/app/status.h"
+#include "cdc/app/status/status.h"
 
 struct scene {
     char slot_name[8], pipeline_name[8];

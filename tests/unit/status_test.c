@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cdc/app/status.h"
+#include "cdc/app/status/status.h"
 
 /* A pipeline that streams and is fine; each test spoils one thing. */
 struct scene {

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "cdc/app/suggest.h"
+#include "cdc/app/cmd/suggest.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

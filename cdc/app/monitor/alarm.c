@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cdc/app/progress.h"
+#include "cdc/app/cmd/progress.h"
 
 /* A lag that was told is over well below its limit, so that nobody is told twice a minute. */
 #define LAG_OVER 0.5

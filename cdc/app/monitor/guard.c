@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cdc/app/monitor/internal.h"
-#include "cdc/app/progress.h"
+#include "cdc/app/cmd/progress.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
 #include "cdc/pg/pg.h"

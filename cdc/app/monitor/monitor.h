@@ -11,7 +11,7 @@
 #ifndef PGREKEY_APP_MONITOR_MONITOR_H
 #define PGREKEY_APP_MONITOR_MONITOR_H
 
-#include "cdc/app/engine.h"
+#include "cdc/app/engine/engine.h"
 #include "cdc/app/monitor/view.h"
 
 struct monitor;

@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "cdc/app/cli.h"
+#include "cdc/app/cmd/cli.h"
 #include "cdc/app/monitor/internal.h"
 #include "cdc/base/log.h"
 

@@ -1,7 +1,7 @@
 /* The view as JSON, for `pgrekey status` where the target does not answer, and for whoever wants to script. */
-#include "cdc/app/json.h"
+#include "cdc/app/cmd/json.h"
 #include "cdc/app/monitor/render.h"
-#include "cdc/app/progress.h"
+#include "cdc/app/cmd/progress.h"
 
 static void known(struct json *json, const char *key, double value)
 {

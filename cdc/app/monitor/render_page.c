@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cdc/app/monitor/render.h"
-#include "cdc/app/progress.h"
+#include "cdc/app/cmd/progress.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
 

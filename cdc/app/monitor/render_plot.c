@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "cdc/app/monitor/render.h"
-#include "cdc/app/progress.h"
+#include "cdc/app/cmd/progress.h"
 
 #define WIDTH 960
 #define HEIGHT 220

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cdc/app/feed.h"
+#include "cdc/app/engine/feed.h"
 #include "cdc/app/monitor/internal.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"

@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cdc/app/feed.h"
+#include "cdc/app/engine/feed.h"
 #include "cdc/app/monitor/internal.h"
 #include "cdc/base/arena.h"
 #include "cdc/base/clock.h"

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cdc/app/json.h"
+#include "cdc/app/cmd/json.h"
 #include "cdc/base/arena.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "cdc/app/settings.h"
+#include "cdc/app/settings/settings.h"
 #include "cdc/base/err.h"
 
 struct webhook;

@@ -17,8 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cdc/app/run.h"
-#include "cdc/app/settings.h"
+#include "cdc/app/engine/run.h"
+#include "cdc/app/settings/settings.h"
 #include "cdc/base/buf.h"
 #include "cdc/base/err.h"
 #include "cdc/base/identity.h"

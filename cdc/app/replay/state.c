@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cdc/app/progress.h"
+#include "cdc/app/cmd/progress.h"
 #include "cdc/app/replay/keys.h"
 #include "cdc/app/replay/replay.h"
 #include "cdc/base/clock.h"
