@@ -73,7 +73,7 @@ equals "nothing else was made" 1 "$(target_sql "SELECT count(*) FROM pg_class WH
 target_sql 'DROP TABLE pgrekey_mirror.pair'
 map_write "$views
   broken: select no_such_column from office"
-pgrekey_fails "a view that fails is named with its line and SQLSTATE" 2 'line [0-9]+ of the mapping: .*view broken .SQLSTATE 42703' run --until-caught-up
+pgrekey_fails "a view that fails is named with its SQLSTATE" 2 'view broken .SQLSTATE 42703' run --until-caught-up
 map_write "$views"
 
 # --- the rows
@@ -115,7 +115,7 @@ equals "primary keys are the source's" "office (id)|pair (a, b)|person (id)" \
         FROM pg_constraint WHERE contype = 'p' AND connamespace = 'pgrekey_mirror'::regnamespace AND conrelid::regclass::text !~ 'Odd'" | sed 's/pgrekey_mirror\.//g')"
 indexes() { target_sql "SELECT string_agg(tablename || substring(indexdef from ' \(.*'), ', ' ORDER BY 1) FROM (SELECT * FROM pg_indexes
     WHERE schemaname = 'pgrekey_mirror' AND indexname LIKE 'pgrekey%' ORDER BY tablename, indexdef) i"; }
-equals "indexes" "office (lower(btrim(name))), office (mood, tag), office (name), person (office_id)" "$(indexes)"
+equals "indexes" "office (lower(btrim((name)::text))), office (mood, tag), office (name), person (office_id)" "$(indexes)"
 for role in passer_by anon authenticated; do
     equals "$role may not even look into the schema" "f|0" "$(target_sql "SELECT has_schema_privilege('$role', 'pgrekey_mirror', 'USAGE'),
         count(*) FILTER (WHERE has_table_privilege('$role', oid, 'SELECT')) FROM pg_class WHERE relnamespace = 'pgrekey_mirror'::regnamespace AND relkind IN ('r', 'v')")"
@@ -202,7 +202,7 @@ equals "nothing is written where all is as it should be" "$(target_sql "SELECT x
     "$(pgrekey run --until-caught-up >"$T/again.log" 2>&1; target_sql "SELECT xmin FROM pgrekey.mirror ORDER BY name" | paste -sd,)"
 target_sql 'DROP VIEW pgrekey_mirror.glad_people; DROP INDEX pgrekey_mirror."'"$(target_sql "SELECT indexname FROM pg_indexes WHERE schemaname = 'pgrekey_mirror' AND indexdef LIKE '%(office_id)'")"'"'
 check "what was lost is made again" pgrekey run --until-caught-up
-equals "its index" "office (lower(btrim(name))), office (mood, tag), office (name), person (office_id)" "$(indexes)"
+equals "its index" "office (lower(btrim((name)::text))), office (mood, tag), office (name), person (office_id)" "$(indexes)"
 compare "made again"
 target_sql 'ALTER TABLE pgrekey_mirror.person DROP COLUMN note'
 check "a column that is gone" pgrekey run --until-caught-up
