@@ -155,18 +155,22 @@ static struct outlet *outlet_for(struct ksink *k, const struct rule *rule, struc
     return client_topic(k->client, name, &outlet->topic, reterr) != 0 ? NULL : outlet;
 }
 
+/* References to the rows of a rule or derivation that adopts are published with ids that only the target knows. */
+static int check_adopt(const struct adopt *adopt, const char *name, struct err *reterr)
+{
+    if (adopt->by == ADOPT_NONE)
+        return 0;
+    (void)err_set(reterr, ERR_CONFIG, "%s adopts rows of the target, whose ids a publisher does not know", name);
+    return err_hint(reterr, "take adopt: out of the mapping that is published");
+}
+
 static int check_rule(const struct rule *rule, const struct relation *source, struct err *reterr)
 {
     if (rule->locator_count == 0 || !source || source->key_count == 0) {
         (void)err_set(reterr, ERR_CONFIG, "rule %s has no key: its rows cannot be published", rule->name);
         return err_hint(reterr, "a topic's messages are kept by key; give the table a primary key");
     }
-    if (rule->adopt.by != ADOPT_NONE) {
-        (void)err_set(reterr, ERR_CONFIG, "rule %s adopts rows of the target, whose ids a publisher does not know",
-                      rule->name);
-        return err_hint(reterr, "take adopt: out of the mapping that is published");
-    }
-    return 0;
+    return check_adopt(&rule->adopt, rule->name, reterr);
 }
 
 static int describe_rules(struct ksink *k, struct err *reterr)
@@ -176,6 +180,9 @@ static int describe_rules(struct ksink *k, struct err *reterr)
     k->outlets = mem_zalloc(count + 1, sizeof(*k->outlets));
     k->outlet_of = mem_zalloc(count + 1, sizeof(*k->outlet_of));
     k->shapes = mem_zalloc(count + 1, sizeof(*k->shapes));
+    for (size_t i = 0; i < map_derivation_count(map); i++)
+        if (check_adopt(&map_derivation(map, i)->adopt, map_derivation(map, i)->name, reterr) != 0)
+            return -1;
     for (size_t i = 0; i < count; i++) {
         const struct rule *rule = map_rule(map, i);
         const struct relation *source = map_rule_source(map, rule);

@@ -167,4 +167,16 @@ engine_stop
 pgrekey_fails "an unknown property is named" 2 'knows no property nonsense' --set 'kafka.properties=nonsense=1' run
 pgrekey_fails "what pgrekey sets itself is not to be undone" 2 'transactional.id is set by pgrekey' \
     --set 'kafka.properties=transactional.id=x' run
+# Ids of adopted rows are the target's own knowledge, of a derivation's rows as well.
+target_sql "CREATE TABLE tallies (id uuid PRIMARY KEY, legacy_id integer UNIQUE, visits bigint)"
+cat >>"$T/mapping.yaml" <<'YAML'
+derive:
+  - name: tallies
+    to: tallies
+    key: {id: {uuid: tally, of: kind_id}, adopt: legacy_id}
+    columns: [legacy_id, visits]
+    touched: {kind: select id from touched}
+    query: select k.kind_id, k.kind_id as legacy_id, 1::bigint as visits from keys k join kind on kind.id = k.kind_id
+YAML
+pgrekey_fails "a derivation that adopts is refused" 2 'tallies adopts rows of the target' run
 test_end
