@@ -249,7 +249,7 @@ static void put_pending_of_row(struct query *query, const struct pgsink *s, cons
 /* What the row still waited for by optional references goes into what is kept of it. */
 static void put_kept(struct query *query, const struct pgsink *s, const struct rule_state *state)
 {
-    buf_puts(&query->sql, "to_jsonb(g)");
+    park_put_kept(&query->sql, state->target.relation, "g");
     if (state->pending == 0)
         return;
     buf_puts(&query->sql, " || coalesce((SELECT jsonb_object_agg(p.column_name, p.parent_id)"

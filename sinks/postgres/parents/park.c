@@ -168,6 +168,21 @@ int park_new_rows(struct pgsink *s, const struct chunk_plan *plan, struct accoun
 
 /* --- a row that stands --- */
 
+/* A row as JSON. Of a jsonb column NULL is left out, for a JSON null would look the same. */
+void park_put_kept(struct buf *sql, const struct relation *relation, const char *alias)
+{
+    buf_printf(sql, "to_jsonb(%s)", alias);
+    for (size_t i = 0; i < relation->column_count; i++) {
+        if (strcmp(relation->columns[i].base_type, "jsonb") != 0)
+            continue;
+        buf_printf(sql, " - CASE WHEN %s.", alias);
+        pg_put_ident(sql, relation->columns[i].name);
+        buf_puts(sql, " IS NULL THEN ARRAY[");
+        pg_put_literal(sql, relation->columns[i].name);
+        buf_puts(sql, "]::text[] ELSE '{}'::text[] END");
+    }
+}
+
 static int read_row(struct pgsink *s, const struct work *w, const struct value *locator, const char **ret_kept,
                     struct err *reterr)
 {
@@ -178,7 +193,8 @@ static int read_row(struct pgsink *s, const struct work *w, const struct value *
     int count = 0, rc;
 
     buf_init(&sql, SQL_MAX);
-    buf_puts(&sql, "SELECT (to_jsonb(t)");
+    buf_puts(&sql, "SELECT (");
+    park_put_kept(&sql, state->target.relation, "t");
     for (size_t i = 0; i < w->rule->locator_count; i++)
         params[count++] = value_text(&locator[i], &s->rowmode->arena);
     if (state->pending) { /* what it waits for by optional references comes back with it */
@@ -267,6 +283,21 @@ static void put_kept_array(struct buf *array, const struct row *row)
     session_put_array_item(array, &kept);
 }
 
+/* The column of k.kept, which r holds; but that a JSON null comes as NULL there. */
+static void put_back(struct buf *sql, const struct column *column)
+{
+    bool json = strcmp(column->base_type, "jsonb") == 0;
+
+    if (json) {
+        buf_puts(sql, "CASE WHEN k.kept->");
+        pg_put_literal(sql, column->name);
+        buf_puts(sql, " = 'null' THEN 'null' ELSE ");
+    }
+    buf_puts(sql, "r.");
+    pg_put_ident(sql, column->name);
+    buf_puts(sql, json ? " END" : "");
+}
+
 /* SELECT the rule's columns of each kept row, in their order. */
 static int read_kept(struct pgsink *s, const struct target *target, const char *array, PGresult **ret_result,
                      struct err *reterr)
@@ -276,8 +307,11 @@ static int read_kept(struct pgsink *s, const struct target *target, const char *
 
     buf_init(&sql, SQL_MAX);
     buf_puts(&sql, "SELECT ");
-    for (size_t i = 0; i < target->rule->column_count; i++)
-        buf_printf(&sql, "%sr.%s::text", i ? ", " : "", target->columns[i]);
+    for (size_t i = 0; i < target->rule->column_count; i++) {
+        buf_puts(&sql, i ? ", (" : "(");
+        put_back(&sql, &target->relation->columns[relation_column(target->relation, target->rule->columns[i].name)]);
+        buf_puts(&sql, ")::text");
+    }
     buf_printf(&sql,
                " FROM unnest($1::jsonb[]) WITH ORDINALITY AS k (kept, n), jsonb_populate_record(NULL::%s, k.kept) AS r"
                " ORDER BY k.n",
@@ -340,8 +374,8 @@ static size_t put_restored(struct buf *sql, const struct target *target)
             continue;
         buf_puts(sql, count++ ? ", " : "");
         pg_put_ident(sql, column->name);
-        buf_puts(sql, " = r.");
-        pg_put_ident(sql, column->name);
+        buf_puts(sql, " = ");
+        put_back(sql, column);
     }
     return count;
 }

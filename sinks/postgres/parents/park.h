@@ -109,6 +109,8 @@ int park_take_row(struct pgsink *s, struct work *w, const struct value *locator,
  * once, comes from it; where the change holds nothing at all (a row that left with its parent), everything does. */
 int park_fill(struct pgsink *s, struct row *const *rows, size_t count, struct arena *arena,
               struct err *reterr) MUST_CHECK;
+/* What is kept of the row `alias`, as an SQL expression. */
+void park_put_kept(struct buf *sql, const struct relation *relation, const char *alias);
 /* They have been written anew: columns that the mapping does not own come back. Skips rows without ->kept. */
 int park_restore(struct pgsink *s, const struct row *const *rows, size_t count, struct err *reterr) MUST_CHECK;
 /* A row for park_fill to fill: of an entry whose change holds nothing. */
