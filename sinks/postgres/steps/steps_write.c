@@ -160,6 +160,10 @@ static int read_again(struct pgsink *s, const struct compare *c, const struct st
                          2, params, NULL, reterr);
 }
 
+#define COUNT_ANEW                                                                                                     \
+    "UPDATE pgrekey.counter SET mapped = 0, quarantined = 0, excluded = 0, failed_deletes = 0"                         \
+    " WHERE pipeline = $1 AND rule = $2"
+
 /* Nobody knows what happened to its rows meanwhile, and so what they count for: the account begins anew, and its table
  * is read again over what stands (returned.h). */
 static int come_back(struct pgsink *s, const struct step *step, struct err *reterr)
@@ -167,8 +171,7 @@ static int come_back(struct pgsink *s, const struct step *step, struct err *rete
     static const char *const STATEMENTS[] = {
         "DELETE FROM pgrekey.quarantine WHERE pipeline = $1 AND rule = $2",
         "DELETE FROM pgrekey.gone WHERE pipeline = $1 AND rule = $2",
-        "UPDATE pgrekey.counter SET mapped = 0, quarantined = 0, excluded = 0, failed_deletes = 0 "
-        "WHERE pipeline = $1 AND rule = $2",
+        COUNT_ANEW,
     };
 
     for (size_t i = 0; i < sizeof(STATEMENTS) / sizeof(*STATEMENTS); i++)
