@@ -139,7 +139,9 @@ ok "the slot moves by what other databases write"
 
 # --- a slot that somebody else reads
 
+# The other reader confirms what it saw; a heartbeat of who waits would be in that, and the target's position behind it.
 engine_stop
+echo 'source.heartbeat_interval: 0' >>"$T/pgrekey.yaml"
 "$CLUSTER_BIN/pg_recvlogical" -d "$(cluster_conninfo "$T/source" legacy)" --slot pgrekey --start -f /dev/null -o format-version=2 -F 0 -s 0 2>/dev/null &
 reader=$!
 wait_for 10 "the other reader" streams
