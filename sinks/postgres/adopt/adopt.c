@@ -360,7 +360,7 @@ static int record_page(struct pgsink *s, const struct adopter *adopter, const ch
         *reterr = why;
         return -1;
     }
-    if (session_run(s, "recording adopted rows", "ROLLBACK TO SAVEPOINT pgrekey_page", reterr))
+    if (session_back_to(s, "recording adopted rows", "pgrekey_page", false, reterr))
         return -1;
     rc = session_query(s, "recording adopted rows", RECORD_PAGE " ON CONFLICT DO NOTHING", 5, params, &result, reterr);
     if (rc == 0 && strtoll(PQcmdTuples(result), NULL, 10) != rows)

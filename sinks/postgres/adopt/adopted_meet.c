@@ -149,7 +149,7 @@ static int identify(struct pgsink *s, const struct rule *rule, struct buf *array
             *reterr = why;
             rc = -1;
         } else {
-            rc = session_run(s, "naming adopted rows", "ROLLBACK TO SAVEPOINT pgrekey_adopted", reterr);
+            rc = session_back_to(s, "naming adopted rows", "pgrekey_adopted", false, reterr);
         }
     }
     buf_done(&sql);

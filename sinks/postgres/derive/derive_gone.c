@@ -136,9 +136,7 @@ static int try_delete(struct pgsink *s, struct derive_one *one, const char *from
     }
     *ret_held = true;
     park_undo(s, mark);
-    derive_forget_tables(s);
-    return session_run(s, "going back to a savepoint",
-                       "ROLLBACK TO SAVEPOINT pgrekey_gone; RELEASE SAVEPOINT pgrekey_gone", reterr);
+    return session_back_to(s, "going back to a savepoint", "pgrekey_gone", true, reterr);
 }
 
 /* Rows that are about to be stamped: whoever refers to them leaves as if they went. Where rows of nobody's are in the
@@ -159,9 +157,7 @@ static int end_rows(struct pgsink *s, struct derive_one *one, struct err *reterr
         return -1;
     }
     park_undo(s, mark);
-    derive_forget_tables(s);
-    return session_run(s, "going back to a savepoint",
-                       "ROLLBACK TO SAVEPOINT pgrekey_gone; RELEASE SAVEPOINT pgrekey_gone", reterr);
+    return session_back_to(s, "going back to a savepoint", "pgrekey_gone", true, reterr);
 }
 
 /* They wait in pgrekey_g<d>, and are no longer counted as good: act 'x'. */

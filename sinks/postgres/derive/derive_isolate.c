@@ -26,10 +26,8 @@ static int attempt(struct pgsink *s, struct derive_one *one, const struct derive
         return -1;
     }
     park_undo(s, mark);
-    derive_forget_tables(s);
     one->refused = refused;
-    return session_run(s, "going back to a savepoint",
-                       "ROLLBACK TO SAVEPOINT pgrekey_derive; RELEASE SAVEPOINT pgrekey_derive", reterr);
+    return session_back_to(s, "going back to a savepoint", "pgrekey_derive", true, reterr);
 }
 
 /* A few keys of a chunk, which has a savepoint of its own: where they fail, its rows go another way, and the keys come

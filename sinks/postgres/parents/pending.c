@@ -183,11 +183,7 @@ static int try_fill(struct pgsink *s, const struct reference *reference, const c
         *reterr = said;
         return -1;
     }
-    derive_forget_tables(s);
-    return session_run(s, "going back to a savepoint",
-                       "ROLLBACK TO SAVEPOINT pgrekey_fill; RELEASE SAVEPOINT pgrekey_fill", reterr)
-               ? -1
-               : 1;
+    return session_back_to(s, "going back to a savepoint", "pgrekey_fill", true, reterr) ? -1 : 1;
 }
 
 /* One by one, so that those which the target refuses keep nobody else. */

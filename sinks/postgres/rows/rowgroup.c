@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "sinks/postgres/adopt/adopted.h"
-#include "sinks/postgres/derive/derive.h"
 #include "sinks/postgres/parents/parents.h"
 
 #define GROUP_MAX 500
@@ -216,8 +215,7 @@ static int undo(struct pgsink *s, const struct account *deltas, struct err *rete
     for (size_t i = 0; i < s->rule_count; i++)
         s->rules[i].delta = deltas[i];
     parents_forget(s->parents);
-    derive_forget_tables(s);
-    return session_run(s, "going back to a savepoint", "ROLLBACK TO SAVEPOINT pgrekey_group", reterr);
+    return session_back_to(s, "going back to a savepoint", "pgrekey_group", false, reterr);
 }
 
 /* Leaves out whoever is stuck for another reason, and tries with the rest. */

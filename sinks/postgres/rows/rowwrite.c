@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sinks/postgres/derive/derive.h"
 #include "sinks/postgres/parents/parents.h"
 #include "sinks/postgres/quarantine/refusal.h"
 #include "sinks/postgres/rows/rowmode.h"
@@ -33,8 +32,7 @@ int row_savepoint(struct pgsink *s, struct err *reterr)
 
 int row_rollback(struct pgsink *s, struct err *reterr)
 {
-    derive_forget_tables(s);
-    return session_run(s, "going back to a savepoint", "ROLLBACK TO SAVEPOINT pgrekey_row", reterr);
+    return session_back_to(s, "going back to a savepoint", "pgrekey_row", false, reterr);
 }
 
 int row_savepoint_end(struct pgsink *s, struct err *reterr)

@@ -1,6 +1,6 @@
-#include "sinks/postgres/session/shared.h"
 #include "sinks/postgres/session/session.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "sinks/postgres/adopt/adopted.h"
@@ -11,6 +11,7 @@
 #include "sinks/postgres/quarantine/refusal.h"
 #include "sinks/postgres/rows/rowmode.h"
 #include "sinks/postgres/session/fence.h"
+#include "sinks/postgres/session/shared.h"
 
 #define LOCK_NOT_AVAILABLE "55P03"
 
@@ -100,6 +101,16 @@ int session_commit(struct pgsink *s, struct err *reterr)
         return -1;
     session_ended(s, true);
     return 0;
+}
+
+int session_back_to(struct pgsink *s, const char *doing, const char *savepoint, bool release, struct err *reterr)
+{
+    char sql[160];
+
+    derive_forget_tables(s);
+    snprintf(sql, sizeof(sql), "ROLLBACK TO SAVEPOINT %s%s%s", savepoint, release ? "; RELEASE SAVEPOINT " : "",
+             release ? savepoint : "");
+    return session_run(s, doing, sql, reterr);
 }
 
 enum category session_refusal(const struct pgsink *s, const struct err *said, bool deleting)

@@ -114,6 +114,10 @@ void session_rollback(struct pgsink *s);
 /* The same where COMMIT or ROLLBACK has been sent otherwise. */
 void session_ended(struct pgsink *s, bool committed);
 
+/* Back to a savepoint, which goes too where `release`. What the session knew to have been made since is forgotten. */
+int session_back_to(struct pgsink *s, const char *doing, const char *savepoint, bool release,
+                    struct err *reterr) MUST_CHECK;
+
 /* As refusal_category(), and CATEGORY_NONE too where the connection is lost, or where a rehearsal met a row that
  * somebody else holds: it ends there rather than wait for one row after another. */
 enum category session_refusal(const struct pgsink *s, const struct err *said, bool deleting);

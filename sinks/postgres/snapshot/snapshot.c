@@ -109,7 +109,7 @@ static int delete_rows(struct pgsink *s, struct err *reterr)
     size_t count;
     const struct map_step *steps = map_steps(s->options.map, &count);
 
-    if (session_run(s, "emptying the target's tables", "ROLLBACK TO SAVEPOINT pgrekey_truncate", reterr))
+    if (session_back_to(s, "emptying the target's tables", "pgrekey_truncate", false, reterr))
         return -1;
     for (size_t i = count; i-- > 0;) {
         const char *table = steps[i].kind == STEP_RULE ? s->rules[steps[i].index].target.table
