@@ -44,6 +44,33 @@ load_stop() {
 topics_settings
 sed -i 's/transaction_max_rows: 1000/transaction_max_rows: 300/; s/max_rows: 500/max_rows: 100/' "$T/pgrekey.yaml"
 
+# --- a second publisher while the first takes its snapshot, which an open transaction of the source holds up
+
+second() {
+    "$PGREKEY" --config "$T/second.yaml" --set source.slot_wait=1s --set http.listen=off run >"$T/second.log" 2>&1
+}
+cp "$T/pgrekey.yaml" "$T/second.yaml"
+cluster_psql "$T/source" legacy -c "BEGIN; UPDATE thing SET name = name WHERE id = 1; SELECT pg_sleep(600)" >/dev/null 2>&1 &
+holder=$!
+engine_start
+snapshot_waits() {
+    [ "$(source_sql "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^CREATE_REPLICATION_SLOT' AND wait_event_type = 'Lock'")" = 1 ]
+}
+check "the first one's snapshot waits" wait_for 30 "the snapshot" snapshot_waits
+rc=0
+second || rc=$?
+equals "a second publisher is refused in the snapshot of the first" 4 "$rc"
+check "and told why" grep -q 'another publisher is at work' "$T/second.log"
+source_sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ 'pg_sleep.600' AND pid <> pg_backend_pid()" >/dev/null
+wait "$holder" 2>/dev/null || true
+published 60
+equals "the first was not shut out" 0 "$(grep -c 'reconnecting' "$T/engine.log")"
+exact "a second publisher in the snapshot"
+engine_stop
+pgrekey drop --slot-only --yes >"$T/drop.log" 2>&1
+mapfile -t topics < <(kafka_topics "$T/kafka" | grep '^shop')
+"$TOP/tests/support/kafka/admin.py" "$(kafka_bootstrap "$T/kafka")" delete "${topics[@]}"
+
 # --- producer killed, the snapshot included
 
 engine_start
@@ -72,9 +99,8 @@ exact "broker killed"
 
 # --- a second publisher on the same slot
 
-cp "$T/pgrekey.yaml" "$T/second.yaml"
 rc=0
-"$PGREKEY" --config "$T/second.yaml" --set source.slot_wait=1s --set http.listen=off run >"$T/second.log" 2>&1 || rc=$?
+second || rc=$?
 equals "a second publisher is refused" 4 "$rc"
 check "and told why" grep -q 'another process reads this slot' "$T/second.log"
 source_sql "UPDATE item SET n = -1 WHERE id = 1"

@@ -20,6 +20,7 @@
 
 #include "cdc/app/engine/engine.h"
 #include "cdc/app/engine/fast_load.h"
+#include "cdc/app/engine/turn.h"
 #include "cdc/app/monitor/http.h"
 #include "cdc/app/monitor/monitor.h"
 #include "cdc/base/clock.h"
@@ -70,6 +71,7 @@ static void close_session(struct engine *engine)
     pg_close(engine->receiver_conn);
     pg_close(engine->applier_conn);
     engine->receiver_conn = engine->applier_conn = NULL;
+    turn_leave(engine);
 }
 
 static int refuse_older_target(const struct settings *settings, const struct slot_state *slot, uint64_t position,
@@ -340,7 +342,7 @@ static int open_sink(struct run *run, struct err *reterr)
 {
     struct engine *engine = run->engine;
     struct sink_position position;
-    if (engine_open_sink(engine, &position, reterr) != 0)
+    if (turn_take(engine, reterr) != 0 || engine_open_sink(engine, &position, reterr) != 0)
         return -1;
     run->connected = true;
     fast_load_log(engine, &(struct sink_fast_load){0});
@@ -378,6 +380,7 @@ static int session(struct run *run, struct err *reterr)
             resync_begin(engine, reterr) != 0 || open_stream(engine, reterr) != 0 ||
             sink_take_over(engine->sink, reterr) != 0)
             return -1;
+        turn_leave(engine);
         run->streamed = true;
         if (stream_run(engine, &why) == 0)
             return 0;
