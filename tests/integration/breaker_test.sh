@@ -26,6 +26,16 @@ status_code() {
     pgrekey status >"$T/status.log" 2>&1 || rc=$?
     echo "$rc"
 }
+# Starts the engine of a paused pipeline and waits until it says that it holds still: before that, a cut connection ends
+# it (exit code 3) and nobody takes a resume.
+pauses() { grep -c event=paused "$T/engine.log" || true; }
+pauses_again() { [ "$(pauses)" -gt "$1" ]; }
+engine_start_paused() {
+    local before
+    before=$(pauses)
+    engine_start
+    wait_for 30 "the pause after a start" pauses_again "$before"
+}
 compare() {
     same_rows "$1" "SELECT id, n, t FROM plain" "SELECT id, n, t FROM plains"
     accounts "$1: accounts" plain plain
@@ -56,8 +66,7 @@ equals "it stays so" "$before" "$(lsn)"
 
 # Killed while paused it is paused afterwards; a one-shot run ends at once.
 engine_kill
-engine_start
-sleep 1
+engine_start_paused
 check "after a restart it is still paused" paused
 equals "and holds its position" "$before" "$(lsn)"
 engine_stop
@@ -67,8 +76,7 @@ pgrekey run --until-caught-up >>"$T/engine.log" 2>&1 || rc=$?
 equals "a one-shot run of a paused pipeline ends with 5" 5 "$rc"
 
 # While it is paused the target goes away and comes back.
-engine_start
-sleep 0.5
+engine_start_paused
 cut_connections target
 sleep 1.5
 check "a lost connection does not end the pause" paused
@@ -115,8 +123,7 @@ equals "a one-shot run that the breaker stops ends with 5" 5 "$rc"
 equals "what came before is there" 2000 "$(target_sql "SELECT count(*) FROM plains WHERE t LIKE '%!'")"
 check "it is paused" paused
 target_sql "ALTER TABLE plains DROP CONSTRAINT wrong"
-engine_start
-sleep 0.5
+engine_start_paused
 check "resume" pgrekey resume
 caught_up
 compare "after the one-shot run"
