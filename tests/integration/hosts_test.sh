@@ -57,38 +57,28 @@ equals "the web's roles reach nothing of ours" 0 "$(target_sql "
 equals "neither role is more than it must be" "f|f|f f|f|f" "$(source_sql "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'pgrekey'") $(target_sql "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'pgrekey'")"
 engine_stop
 
-# --- container files
-check "compose file and container files fit the tree" python3 - "$TOP" <<'PY'
-import os, re, sys
-top = sys.argv[1]
-here = os.path.join(top, "deploy/container")
-known = {"FROM", "WORKDIR", "COPY", "RUN", "USER", "ENV", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
-for name in ("Containerfile", "Containerfile.source"):
-    text = open(os.path.join(here, name)).read()
-    text = re.sub(r"\\\n", " ", text)
-    for line in text.splitlines():
-        if not line.strip() or line.startswith("#"):
-            continue
-        words = line.split()
-        assert words[0] in known, line
-        if words[0] == "COPY" and not words[1].startswith("--from"):
-            assert os.path.exists(os.path.join(top, words[1])), line
-    assert text.split("\n# ")[0] and "FROM" in text
-compose = open(os.path.join(here, "compose.yaml")).read()
-for path in re.findall(r"(\.\.?/[\w./-]+):/", compose):
-    assert os.path.exists(os.path.join(here, path)), path
-try:
-    import yaml
-except ImportError:
-    sys.exit(0)
-services = yaml.safe_load(compose)["services"]
-for name, service in services.items():
-    assert "image" in service or "build" in service, name
-    for other in service.get("depends_on", {}):
-        assert other in services, other
-PY
-
-check "the picture's mapping is one" pgrekey map check --offline "$TOP/deploy/container/mapping.yaml"
+# --- container files, and what the picture of compose.yaml shows, without its containers
+if python3 "$TOP/tests/support/compose.py" "$TOP" >"$T/compose.log" 2>&1; then
+    ok "compose file, container files and what they mount agree"
+else
+    not_ok "compose file, container files and what they mount agree"
+    sed 's/^/    /' "$T/compose.log"
+fi
+quietly() { "$@" >/dev/null 2>&1; }
+check "the picture's Prometheus has a configuration" quietly promtool check config --syntax-only "$TOP/deploy/container/prometheus.yml"
+cluster_psql "$T/source" postgres -c 'CREATE DATABASE picture'
+cluster_psql "$T/target" postgres -c 'CREATE DATABASE picture'
+cluster_psql "$T/source" picture -f "$TOP/deploy/container/legacy.sql" >/dev/null
+cluster_psql "$T/target" picture -f "$TOP/deploy/container/target.sql" >/dev/null
+mkdir "$T/picture"
+cp "$TOP"/deploy/container/{pgrekey,mapping}.yaml "$T/picture/"
+picture() {
+    "$PGREKEY" --config "$T/picture/pgrekey.yaml" --set "source.dsn=$(cluster_conninfo "$T/source" picture)" \
+        --set "target.dsn=$(cluster_conninfo "$T/target" picture)" --set source.slot=picture "$@" >>"$T/picture.log" 2>&1
+}
+check "the picture's settings and mapping: init" picture init
+check "and a run" picture run --until-caught-up
+equals "its rows are there" "20 5000" "$(cluster_psql "$T/target" picture -c "SELECT (SELECT count(*) FROM offices) || ' ' || (SELECT count(*) FROM people WHERE office_id IS NOT NULL)")"
 
 # What the program is linked with itself, as packages, but for libc.
 "$TOP/deploy/install-deps" --print runtime >"$T/runtime"
