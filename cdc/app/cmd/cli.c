@@ -5,6 +5,7 @@
 
 #include "cdc/app/cmd/json.h"
 #include "cdc/app/cmd/term.h"
+#include "cdc/app/engine/sides.h"
 #include "cdc/base/log.h"
 #include "cdc/pg/pg.h"
 
@@ -38,13 +39,8 @@ static int open_side(const struct cli *cli, bool source, bool replication, PGcon
     const struct settings *settings = cli->settings;
     const char *side = source ? "source" : "target", *dsn = source ? settings->source_dsn : settings->target_dsn;
     char name[64];
-    if (!dsn) {
-        err_set(reterr, ERR_CONFIG, "%s.dsn is not set", side);
-        return err_hint(reterr,
-                        "set it in pgrekey.yaml or as PGREKEY_%s_DSN; `pgrekey settings --example` prints a "
-                        "file to start from",
-                        source ? "SOURCE" : "TARGET");
-    }
+    if (side_check_dsn(settings, source ? SIDE_SOURCE : SIDE_TARGET, reterr) != 0)
+        return -1;
     snprintf(name, sizeof(name), "pgrekey %s", cli->line->command->name);
     struct pg_options options = {
         .side = side,

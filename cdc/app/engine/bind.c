@@ -4,6 +4,8 @@
 
 #include "cdc/app/check/check_derive.h"
 #include "cdc/app/engine/engine.h"
+#include "cdc/app/engine/mapping.h"
+#include "cdc/app/engine/sides.h"
 #include "cdc/base/log.h"
 #include "cdc/pg/pg.h"
 #include "cdc/source/session.h"
@@ -39,18 +41,6 @@ int engine_open_source(const struct settings *settings, const char *what, enum e
     return pg_open(&options, ret_conn, reterr);
 }
 
-static int open_target(const struct settings *settings, PGconn **ret_conn, struct err *reterr)
-{
-    struct pg_options options = {
-        .side = "target",
-        .conninfo = settings->target_dsn,
-        .password_file = settings->target_password_file,
-        .application_name = "pgrekey catalogue",
-        .utf8_only = true,
-    };
-    return pg_open(&options, ret_conn, reterr);
-}
-
 /* Who the source is: only a replication connection may ask for the system identifier without special rights. */
 static int identify_source(struct engine *engine, struct err *reterr)
 {
@@ -74,32 +64,16 @@ static int read_catalogs(struct engine *engine, struct binding *binding, struct 
         return -1;
     int failed = pg_read_catalog(conn, "source", schemas, count, &binding->source, reterr);
     pg_close(conn);
-    if (failed)
-        return -1;
-
-    conn = NULL;
-    schemas = map_target_schemas(binding->map, &count);
-    if (open_target(engine->settings, &conn, reterr) != 0)
-        return -1;
-    failed = pg_read_catalog(conn, "target", schemas, count, &binding->target, reterr);
-    pg_close(conn);
-    return failed;
-}
-
-static int refuse_unset(const char *side, const char *env, struct err *reterr)
-{
-    (void)err_set(reterr, ERR_CONFIG, "%s.dsn is not set", side);
-    return err_hint(reterr, "set it in pgrekey.yaml or as %s", env);
+    return failed ? -1 : side_read_target(engine->settings, binding->map, &binding->target, reterr);
 }
 
 static int bind_new(struct engine *engine, struct binding *binding, struct map_issues *issues, struct err *reterr)
 {
     if (!engine->settings->mapping)
         return err_set(reterr, ERR_CONFIG, "no mapping file: the setting mapping is empty");
-    if (!engine->settings->source_dsn)
-        return refuse_unset("source", "PGREKEY_SOURCE_DSN", reterr);
-    if (!engine->settings->target_dsn)
-        return refuse_unset("target", "PGREKEY_TARGET_DSN", reterr);
+    if (side_check_dsn(engine->settings, SIDE_SOURCE, reterr) != 0 ||
+        side_check_dsn(engine->settings, SIDE_TARGET, reterr) != 0)
+        return -1;
     if (engine->mapping.len == 0 && map_read(engine->settings->mapping, &engine->mapping, reterr) != 0)
         return -1;
     if (map_load_memory(engine->settings->mapping, buf_text(&engine->mapping), engine->mapping.len, &binding->map,
@@ -153,7 +127,7 @@ static int check_sql(struct engine *engine, const struct binding *binding, struc
     if (engine->sql_checked || map_derivation_count(binding->map) == 0)
         return 0;
     int failed = load_again(engine, binding, &mapping.map, reterr) != 0 ||
-                 open_target(engine->settings, &conn, reterr) != 0 ||
+                 side_open_target(engine->settings, &conn, reterr) != 0 ||
                  check_derivations(&mapping, conn, false, reterr) != 0;
     pg_close(conn);
     map_free(mapping.map);
@@ -173,10 +147,7 @@ int engine_bind(struct engine *engine, struct err *reterr)
     struct map_issues issues = {0};
     engine->bind_failed = false;
     int failed = bind_new(engine, &binding, &issues, reterr) != 0 || check_sql(engine, &binding, &issues, reterr) != 0;
-    if (issues.count > 0 && (failed || log_get_level() >= LOG_INFO))
-        map_issues_print(&issues, engine->settings->mapping, stderr);
-    if (failed && map_issues_have_errors(&issues))
-        err_hint(reterr, "mend what stands above; `pgrekey map check` looks again");
+    mapping_tell(&issues, engine->settings->mapping, failed, reterr);
     map_issues_free(&issues);
     if (failed) {
         binding_done(&binding);
@@ -190,36 +161,22 @@ int engine_bind(struct engine *engine, struct err *reterr)
     return 0;
 }
 
-void engine_sink_options(struct engine *engine, struct pgsink_options *ret_options)
+struct pgsink_options engine_sink_options(struct engine *engine)
 {
-    const struct settings *settings = engine->settings;
-    *ret_options = (struct pgsink_options){
-        .conninfo = settings->target_dsn,
-        .password_file = settings->target_password_file,
-        .pipeline = settings->pipeline,
-        .slot = settings->source_slot,
-        .map = engine->binding.map,
-        .target = engine->binding.target,
-        .source = engine->source,
-        .rows = complete_row_source(engine),
-        .lock_wait_s = (int)settings->target_lock_wait_s,
-        .statement_timeout_ms = (int)settings->target_statement_timeout_ms,
-        .lock_timeout_ms = (int)settings->target_lock_timeout_ms,
-        .breaker_window = (int)settings->breaker_window,
-        .breaker_percent = (int)settings->breaker_percent,
-        .retry_limit = (int)settings->quarantine_retries,
-        .fast_load = settings->snapshot_fast_load,
-        .retry_backoff_s = (int)settings->quarantine_backoff_s,
-        .keep_resolved_s = settings->quarantine_keep_resolved_s,
-    };
+    struct pgsink_options options = side_sink_options(engine->settings);
+    options.slot = engine->settings->source_slot;
+    options.map = engine->binding.map;
+    options.target = engine->binding.target;
+    options.source = engine->source;
+    options.rows = complete_row_source(engine);
+    return options;
 }
 
 int engine_open_sink(struct engine *engine, struct sink_position *ret_position, struct err *reterr)
 {
-    struct pgsink_options options;
     if (strcmp(engine->settings->sink, "kafka") == 0)
         return engine_open_topics(engine, ret_position, reterr);
-    engine_sink_options(engine, &options);
+    struct pgsink_options options = engine_sink_options(engine);
     return pgsink_open(&options, &engine->sink, ret_position, reterr);
 }
 

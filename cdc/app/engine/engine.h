@@ -119,7 +119,7 @@ void binding_mark_nonfinite(struct binding *binding);
 enum engine_conn { ENGINE_BRIEF, ENGINE_PATIENT, ENGINE_REPLICATION };
 int engine_open_source(const struct settings *settings, const char *what, enum engine_conn kind, PGconn **ret_conn,
                        struct err *reterr) MUST_CHECK;
-void engine_sink_options(struct engine *engine, struct pgsink_options *ret_options);
+struct pgsink_options engine_sink_options(struct engine *engine);
 /* Opens the sink that the settings name: engine->sink. */
 int engine_open_sink(struct engine *engine, struct sink_position *ret_position, struct err *reterr) MUST_CHECK;
 /* topics_sink.c: of `sink: kafka` */

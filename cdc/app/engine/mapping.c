@@ -1,5 +1,6 @@
 #include "cdc/app/engine/mapping.h"
 
+#include "cdc/base/log.h"
 #include "cdc/pg/pg.h"
 
 int mapping_load(struct mapping *mapping, const char *path, const char *skip, struct err *reterr)
@@ -33,6 +34,14 @@ void mapping_done(struct mapping *mapping)
     catalog_free(mapping->source);
     catalog_free(mapping->target);
     map_issues_free(&mapping->issues);
+}
+
+void mapping_tell(const struct map_issues *issues, const char *path, bool failed, struct err *reterr)
+{
+    if (issues->count > 0 && (failed || log_get_level() >= LOG_INFO))
+        map_issues_print(issues, path, stderr);
+    if (failed && map_issues_have_errors(issues))
+        err_hint(reterr, "mend what stands above; `pgrekey map check` looks again");
 }
 
 void mapping_put_issues(struct json *json, const struct mapping *mapping)

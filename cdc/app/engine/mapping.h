@@ -22,6 +22,10 @@ int mapping_load(struct mapping *mapping, const char *path, const char *skip, st
 int mapping_bind(struct mapping *mapping, PGconn *source, PGconn *target, struct err *reterr) MUST_CHECK;
 void mapping_done(struct mapping *mapping);
 
+/* What `run` and `replay` say of a mapping that they have bound, or failed to: its issues on stderr (warnings at
+ * log.level info), and the hint that belongs to errors. */
+void mapping_tell(const struct map_issues *issues, const char *path, bool failed, struct err *reterr);
+
 /* "issues": [ … ] */
 void mapping_put_issues(struct json *json, const struct mapping *mapping);
 

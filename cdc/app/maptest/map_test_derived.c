@@ -46,11 +46,10 @@ static int excuse(struct map_test *test, const struct err *said, struct err *ret
 
 int map_test_derive(struct map_test *test, struct err *reterr)
 {
-    struct pgsink_options options;
     struct err said = {0};
     if (!test->target || !has_derivations(test->mapping.map) || test->batch.row_count == 0)
         return 0;
-    engine_sink_options(&test->engine, &options);
+    struct pgsink_options options = engine_sink_options(&test->engine);
     for (int tries = 1; pgsink_rehearse(&options, test->batch.rows, test->batch.row_count, !test->stream,
                                         &test->batch.arena, &test->derived, &said) < 0;
          tries++) {

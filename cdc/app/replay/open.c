@@ -4,32 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cdc/app/engine/mapping.h"
+#include "cdc/app/engine/sides.h"
 #include "cdc/app/replay/replay.h"
 #include "cdc/base/log.h"
-#include "cdc/pg/pg.h"
 
 #define SECRET_MIN 16
 #define SECRET_MAX 65536
-
-static int read_target(struct replay *r, struct err *reterr)
-{
-    const struct settings *settings = r->settings;
-    size_t count;
-    PGconn *conn = NULL;
-    const char *const *schemas = map_target_schemas(r->map, &count);
-    struct pg_options options = {
-        .side = "target",
-        .conninfo = settings->target_dsn,
-        .password_file = settings->target_password_file,
-        .application_name = "pgrekey catalogue",
-        .utf8_only = true,
-    };
-    if (pg_open(&options, &conn, reterr) != 0)
-        return -1;
-    int failed = pg_read_catalog(conn, "target", schemas, count, &r->target, reterr);
-    pg_close(conn);
-    return failed;
-}
 
 /* --- masking --- */
 
@@ -157,14 +138,10 @@ static int bind(struct replay *r, struct map_issues *issues, struct err *reterr)
     const char *path = r->settings->mapping;
     if (!path)
         return err_set(reterr, ERR_CONFIG, "no mapping file: the setting mapping is empty");
-    if (!r->settings->target_dsn) {
-        (void)err_set(reterr, ERR_CONFIG, "target.dsn is not set");
-        return err_hint(reterr, "set it in pgrekey.yaml or as PGREKEY_TARGET_DSN");
-    }
-    if (map_load(path, &r->map, issues, reterr) != 0 ||
+    if (side_check_dsn(r->settings, SIDE_TARGET, reterr) != 0 || map_load(path, &r->map, issues, reterr) != 0 ||
         (r->settings->skip && map_skip(r->map, r->settings->skip, issues, reterr) != 0) ||
-        read_target(r, reterr) != 0 || map_bind(r->map, r->source, r->target, issues, reterr) != 0 ||
-        check_masking(r, issues, reterr) != 0)
+        side_read_target(r->settings, r->map, &r->target, reterr) != 0 ||
+        map_bind(r->map, r->source, r->target, issues, reterr) != 0 || check_masking(r, issues, reterr) != 0)
         return -1;
     map_bind_topics(r->map, r->secret.len > 0);
     return find_topics(r, reterr) != 0 ? -1 : read_times(r, reterr);
@@ -174,10 +151,7 @@ int replay_bind(struct replay *r, struct err *reterr)
 {
     struct map_issues issues = {0};
     int failed = bind(r, &issues, reterr);
-    if (failed && map_issues_have_errors(&issues)) {
-        map_issues_print(&issues, r->settings->mapping, stderr);
-        err_hint(reterr, "mend what stands above; `pgrekey map check` looks again");
-    }
+    mapping_tell(&issues, r->settings->mapping, failed, reterr);
     map_issues_free(&issues);
     return failed;
 }
@@ -207,28 +181,16 @@ static int nothing_to_complete(void *context, const struct row *partial, struct 
     return 0;
 }
 
-void replay_sink_options(struct replay *r, struct pgsink_options *ret_options)
+struct pgsink_options replay_sink_options(struct replay *r)
 {
-    const struct settings *settings = r->settings;
-    *ret_options = (struct pgsink_options){
-        .conninfo = settings->target_dsn,
-        .password_file = settings->target_password_file,
-        .pipeline = settings->pipeline,
-        .slot = r->publisher.slot,
-        .map = r->map,
-        .target = r->target,
-        .source = r->publisher.source,
-        .rows = {.context = r, .complete = nothing_to_complete},
-        .lock_wait_s = (int)settings->target_lock_wait_s,
-        .statement_timeout_ms = (int)settings->target_statement_timeout_ms,
-        .lock_timeout_ms = (int)settings->target_lock_timeout_ms,
-        .breaker_window = (int)settings->breaker_window,
-        .breaker_percent = (int)settings->breaker_percent,
-        .retry_limit = (int)settings->quarantine_retries,
-        .retry_backoff_s = (int)settings->quarantine_backoff_s,
-        .shared = settings->replay_group != NULL,
-        .fast_load = settings->snapshot_fast_load,
-    };
+    struct pgsink_options options = side_sink_options(r->settings);
+    options.slot = r->publisher.slot;
+    options.map = r->map;
+    options.target = r->target;
+    options.source = r->publisher.source;
+    options.rows = (struct row_source){.context = r, .complete = nothing_to_complete};
+    options.shared = r->settings->replay_group != NULL;
+    return options;
 }
 
 /* A rule may have got another name since: where a table has only one, it is meant. */

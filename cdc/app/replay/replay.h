@@ -140,7 +140,7 @@ int replay_read_publisher(struct replay *r, struct err *reterr) MUST_CHECK;
 /* open.c */
 int replay_bind(struct replay *r, struct err *reterr) MUST_CHECK;
 void replay_unbind(struct replay *r);
-void replay_sink_options(struct replay *r, struct pgsink_options *ret_options);
+struct pgsink_options replay_sink_options(struct replay *r);
 const struct replay_rule *replay_rule_find(const struct replay *r, const char *name, size_t topic);
 const struct batch_offset *replay_offset_find(const struct replay *r, const char *topic, int partition);
 

@@ -55,8 +55,7 @@ static void close_session(struct replay *r)
 
 static int open_sink(struct replay *r, struct err *reterr)
 {
-    struct pgsink_options options;
-    replay_sink_options(r, &options);
+    struct pgsink_options options = replay_sink_options(r);
     if (pgsink_open(&options, &r->sink, &r->position, reterr) != 0 ||
         pgsink_offsets_read(r->sink, &r->offsets, &r->offset_count, reterr) != 0)
         return -1;

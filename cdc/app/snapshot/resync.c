@@ -416,7 +416,6 @@ bool resync_is_done(const struct resync *x)
 
 int resync_begin(struct engine *engine, struct err *reterr)
 {
-    struct pgsink_options options;
     bool waits = false;
     resync_close(engine->resync);
     engine->resync = NULL;
@@ -430,7 +429,7 @@ int resync_begin(struct engine *engine, struct err *reterr)
     struct resync *x = mem_zalloc(1, sizeof(*x));
     x->engine = engine;
     engine->resync = x;
-    engine_sink_options(engine, &options);
+    struct pgsink_options options = engine_sink_options(engine);
     return resync_connect(&options, &x->target, reterr);
 }
 
