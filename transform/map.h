@@ -92,6 +92,9 @@ struct map_step {
     int level;
 };
 const struct map_step *map_steps(const struct map *map, size_t *ret_count);
+const struct map_step *map_rule_step(const struct map *map, const struct rule *rule);
+/* One more than the highest level; 1 where there is no step. */
+int map_level_count(const struct map *map);
 /* Does the child come after the parent because it refers to its rows or reads them? Directly, that is. */
 bool map_needs(const struct map *map, const struct map_step *child, const struct map_step *parent);
 

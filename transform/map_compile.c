@@ -304,6 +304,22 @@ const struct map_step *map_steps(const struct map *map, size_t *ret_count)
     return map->steps;
 }
 
+const struct map_step *map_rule_step(const struct map *map, const struct rule *rule)
+{
+    for (size_t i = 0; i < map->step_count; i++)
+        if (map->steps[i].kind == STEP_RULE && map->steps[i].index == rule->index)
+            return &map->steps[i];
+    return NULL;
+}
+
+int map_level_count(const struct map *map)
+{
+    int highest = 0;
+    for (size_t i = 0; i < map->step_count; i++)
+        highest = map->steps[i].level > highest ? map->steps[i].level : highest;
+    return highest + 1;
+}
+
 size_t map_derivation_count(const struct map *map)
 {
     return map->derivation_count;

@@ -12,12 +12,8 @@ struct kstep {
 
 static void describe(const struct ksink *k, const struct rule *rule, struct kstep *ret_step)
 {
-    size_t count;
-    const struct map_step *steps = map_steps(k->options.map, &count);
     *ret_step = (struct kstep){.rule = rule};
-    for (size_t i = 0; i < count; i++)
-        if (steps[i].kind == STEP_RULE && steps[i].index == rule->index)
-            map_step_fingerprint(k->options.map, &steps[i], ret_step->whole, ret_step->identity);
+    map_step_fingerprint(k->options.map, map_rule_step(k->options.map, rule), ret_step->whole, ret_step->identity);
 }
 
 static void make_key(const char *name, struct buf *out)

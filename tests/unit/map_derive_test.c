@@ -314,6 +314,9 @@ static void mirrors_derivations_and_rules_stand_in_one_order(void **state)
                         "dispatch_instruction->pgrekey_mirror.dispatch_instruction@0 "
                         "legacy.tooth->pgrekey_mirror.teeth@0 derive->jaws@1 scan->scans@2");
     const struct rule *scans = rule_named(f->map, "scan->scans");
+    assert_int_equal(map_level_count(f->map), 3);
+    assert_int_equal(map_rule_step(f->map, scans)->level, 2);
+    assert_int_equal(map_rule_step(f->map, scans)->index, scans->index);
     assert_null(scans->columns[1].parent);
     assert_ptr_equal(scans->columns[1].parent_derivation, map_derivation(f->map, 0));
 }

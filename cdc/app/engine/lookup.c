@@ -307,20 +307,10 @@ int lookups_read_source(struct lookups *l, PGconn *source,
 
 /* --- life --- */
 
-static int level_of(const struct map *map, const struct rule *rule)
-{
-    size_t count;
-    const struct map_step *steps = map_steps(map, &count);
-    for (size_t i = 0; i < count; i++)
-        if (steps[i].kind == STEP_RULE && steps[i].index == rule->index)
-            return steps[i].level;
-    return 0;
-}
-
 static void add_copy(struct lookups *l, const struct rule *rule)
 {
     struct copy *copy = &l->copies[l->count++];
-    *copy = (struct copy){.rule = rule, .level = level_of(l->map, rule)};
+    *copy = (struct copy){.rule = rule, .level = map_rule_step(l->map, rule)->level};
     copy->key = mem_zalloc(rule->column_count + 1, sizeof(*copy->key));
     for (size_t i = 0; i < rule->column_count; i++)
         if (rule->columns[i].key)

@@ -119,26 +119,6 @@ static int find_point(struct state *s, struct err *reterr)
 
 /* --- the plan --- */
 
-static int level_of(const struct map *map, const struct rule *rule)
-{
-    size_t count;
-    const struct map_step *steps = map_steps(map, &count);
-    for (size_t i = 0; i < count; i++)
-        if (steps[i].kind == STEP_RULE && steps[i].index == rule->index)
-            return steps[i].level;
-    return 0;
-}
-
-static int top_level(const struct map *map)
-{
-    size_t count;
-    const struct map_step *steps = map_steps(map, &count);
-    int top = 0;
-    for (size_t i = 0; i < count; i++)
-        top = steps[i].level > top ? steps[i].level : top;
-    return top;
-}
-
 static void add_rule(struct sink_part *part, const struct rule *rule)
 {
     part->rules = mem_realloc(part->rules, (part->rule_count + 1) * sizeof *part->rules);
@@ -152,7 +132,7 @@ static void add_part(struct state *s, size_t topic, int partition, int level, in
     struct sink_part part = {.id = (int)s->part_count, .level = level};
     char text[32];
     for (size_t i = 0; i < r->rule_count; i++)
-        if (r->rules[i].topic == (int)topic && level_of(r->map, r->rules[i].rule) == level) {
+        if (r->rules[i].topic == (int)topic && map_rule_step(r->map, r->rules[i].rule)->level == level) {
             if (part.rule_count == 0) {
                 part.schema = mem_strdup(r->rules[i].rule->to_schema);
                 part.table = mem_strdup(r->rules[i].rule->to_table);
@@ -172,13 +152,13 @@ static void add_part(struct state *s, size_t topic, int partition, int level, in
 static int plan(struct state *s, struct err *reterr)
 {
     struct replay *r = s->r;
-    int top = top_level(r->map);
+    int levels = map_level_count(r->map);
     for (size_t i = 0; i < r->topic_count; i++)
         for (int p = 0; p < r->topics[i].partition_count; p++) {
             int64_t low, high;
             if (kafka_watermarks(r->kafka, r->topics[i].name, p, &low, &high, reterr) != 0)
                 return -1;
-            for (int level = 0; level <= top; level++)
+            for (int level = 0; level < levels; level++)
                 add_part(s, i, p, level, high);
         }
     return sink_snapshot_plan(r->sink, s->point, s->parts, s->part_count, reterr);
@@ -487,14 +467,14 @@ static int load(struct state *s, struct err *reterr)
     size_t count = (size_t)r->settings->snapshot_workers;
     struct worker *workers = mem_zalloc(count, sizeof *workers);
     struct progress progress;
-    int failed = 0, top = top_level(r->map);
+    int failed = 0, levels = map_level_count(r->map);
     for (size_t i = 0; i < count; i++) {
         workers[i].state = s;
         batch_init(&workers[i].batch);
         arena_init(&workers[i].arena, 0);
     }
     progress_init(&progress, stderr, r->options->progress, "replay", "rows");
-    for (s->level = 0; !failed && s->level <= top; s->level++) {
+    for (s->level = 0; !failed && s->level < levels; s->level++) {
         if (!level_is_done(s))
             failed = load_level(s, workers, count, &progress, reterr);
         failed = failed || sink_level_loaded(r->sink, s->level, reterr) != 0 ||

@@ -11,8 +11,6 @@
 
 #define RANGES_MAX 256
 
-/* --- levels --- */
-
 static bool refers_to_itself(const struct engine *engine, const struct rule *rule)
 {
     const struct relation *target = map_rule_target(engine->binding.map, rule);
@@ -24,21 +22,6 @@ static bool refers_to_itself(const struct engine *engine, const struct rule *rul
             strcmp(target->fks[i].parent_table, rule->to_table) == 0)
             return true;
     return false;
-}
-
-/* How many there are; levels[rule->index] where not NULL. */
-static int find_levels(const struct map *map, int *levels)
-{
-    size_t count;
-    const struct map_step *steps = map_steps(map, &count);
-    int highest = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (levels && steps[i].kind == STEP_RULE)
-            levels[steps[i].index] = steps[i].level;
-        if (steps[i].level > highest)
-            highest = steps[i].level;
-    }
-    return highest + 1;
 }
 
 /* --- parts --- */
@@ -77,15 +60,16 @@ static struct sizes sizes_of(const struct snapshot *s, bool late)
 }
 
 /* wanted: by rule->index; NULL: all. */
-static int plan_table(struct snapshot *s, PGconn *conn, const struct relation *relation, const int *levels, int level,
-                      const bool *wanted, const struct sizes *sizes, struct err *reterr)
+static int plan_table(struct snapshot *s, PGconn *conn, const struct relation *relation, int level, const bool *wanted,
+                      const struct sizes *sizes, struct err *reterr)
 {
+    const struct map *map = s->engine->binding.map;
     size_t all, count = 0;
-    const struct rule *const *of_table = map_rules_of(s->engine->binding.map, relation, &all);
+    const struct rule *const *of_table = map_rules_of(map, relation, &all);
     const struct rule **rules = mem_alloc((all + 1) * sizeof(*rules));
     bool whole = false;
     for (size_t i = 0; i < all; i++)
-        if (levels[of_table[i]->index] == level && (!wanted || wanted[of_table[i]->index])) {
+        if (map_rule_step(map, of_table[i])->level == level && (!wanted || wanted[of_table[i]->index])) {
             rules[count++] = of_table[i];
             whole = whole || refers_to_itself(s->engine, of_table[i]);
         }
@@ -109,17 +93,15 @@ static int plan(struct snapshot *s, const bool *wanted, bool late, struct err *r
 {
     struct engine *engine = s->engine;
     const struct sizes sizes = sizes_of(s, late);
-    int *levels = mem_alloc((map_rule_count(engine->binding.map) + 1) * sizeof(*levels));
-    s->level_count = find_levels(engine->binding.map, levels);
+    s->level_count = map_level_count(engine->binding.map);
     PGconn *conn = NULL;
     int failed = engine_open_source(engine->settings, "snapshot plan", ENGINE_PATIENT, &conn, reterr);
     if (!failed && !wanted)
         failed = snapshot_join(conn, s->point.name, reterr);
     for (int level = 0; !failed && level < s->level_count; level++)
         for (size_t i = 0; !failed && i < engine->binding.source->count; i++)
-            failed = plan_table(s, conn, &engine->binding.source->relations[i], levels, level, wanted, &sizes, reterr);
+            failed = plan_table(s, conn, &engine->binding.source->relations[i], level, wanted, &sizes, reterr);
     pg_close(conn);
-    free(levels);
     return failed;
 }
 
@@ -292,7 +274,7 @@ int snapshot_plan_read(struct snapshot *s, const bool *later, bool wanted, struc
 {
     struct sink_part *records = NULL;
     size_t count = 0;
-    s->level_count = find_levels(s->engine->binding.map, NULL);
+    s->level_count = map_level_count(s->engine->binding.map);
     int failed = sink_parts_read(s->engine->sink, &records, &count, reterr);
     for (size_t i = 0; !failed && i < count; i++) {
         if (!records[i].done)
