@@ -31,7 +31,7 @@ static int read_secret(struct replay *r, struct err *reterr)
     while ((got = fread(piece, 1, sizeof piece, file)) > 0)
         buf_append(&r->secret, piece, got);
     fclose(file);
-    memset(piece, 0, sizeof piece);
+    explicit_bzero(piece, sizeof piece);
     if (r->secret.len < SECRET_MIN || buf_overflowed(&r->secret))
         return err_set(reterr, ERR_CONFIG, "masking.key_file %s must hold %d bytes or more, 64 kB at most", path,
                        SECRET_MIN);

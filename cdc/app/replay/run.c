@@ -159,7 +159,7 @@ int replay_run(const struct settings *settings, const struct replay_options *opt
     free(r.letters);
     arena_done(&r.letter_arena);
     if (r.secret.len)
-        memset(r.secret.data, 0, r.secret.len);
+        explicit_bzero(r.secret.data, r.secret.len);
     buf_done(&r.secret);
     return exit_code;
 }
