@@ -1,5 +1,6 @@
 pgrekey_unit_test(position app)
 pgrekey_unit_test(fill app)
+pgrekey_unit_test(crew app)
 pgrekey_unit_test(skip app test_catalogs)
 pgrekey_unit_test(settings app)
 pgrekey_unit_test(command app)

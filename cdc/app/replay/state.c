@@ -8,38 +8,30 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cdc/app/cmd/progress.h"
 #include "cdc/app/replay/keys.h"
 #include "cdc/app/replay/replay.h"
+#include "cdc/app/snapshot/crew.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
 #include "cdc/base/lsn.h"
 
 #define WAIT_MS 200
 #define QUIET_MAX 300 /* times that nothing comes */
-#define DEADLOCK "40P01"
-#define DEADLOCKS_MAX 100
-
 struct state {
     struct replay *r;
     uint64_t point;
     int64_t txn_offset; /* of the transaction topic: behind the point */
     struct sink_part *parts;
     size_t part_count;
-    int level;
-    _Atomic size_t next_part;
-    _Atomic uint64_t rows;
-    _Atomic size_t running;
-    _Atomic bool failed;
-    pthread_mutex_t lock;
-    struct err err;
+    struct crew crew;
+    struct progress progress;
 };
 
 struct worker {
     struct state *state;
-    pthread_t thread;
+    struct crew_hand *hand;
     struct sink *loader;
     struct batch batch;
     struct record_decoder *decoder;
@@ -48,7 +40,6 @@ struct worker {
     struct batch_letter *letters; /* of the part at hand */
     size_t letter_count;
     struct arena arena;
-    uint64_t rows;
 };
 
 /* --- the point --- */
@@ -188,7 +179,7 @@ static int next_message(struct reading *in, struct kafka_message *ret, struct re
 {
     struct state *s = in->w->state;
     for (;;) {
-        if (s->failed || run_stop)
+        if (crew_stops(in->w->hand))
             return err_set(reterr, ERR_STOP, "stopped");
         if (kafka_reached(in->reader) >= in->high) {
             in->next = in->high;
@@ -304,8 +295,7 @@ static int add_row(struct reading *in, const struct kafka_message *message, cons
         return 0;
     }
     batch_add_row(&w->batch, row);
-    w->rows++;
-    w->state->rows++;
+    crew_count(w->hand);
     if (w->batch.row_count < (size_t)r->settings->batch_max_rows &&
         arena_used(&w->batch.arena) < (size_t)r->settings->batch_max_bytes)
         return 0;
@@ -342,8 +332,10 @@ static int topic_of(const struct replay *r, const struct sink_part *part)
     return -1;
 }
 
-static int load_once(struct worker *w, const struct sink_part *part, struct err *reterr)
+static int load_part(struct crew_hand *hand, size_t index, struct err *reterr)
 {
+    struct worker *w = hand->own;
+    const struct sink_part *part = &w->state->parts[index];
     struct reading in = {.w = w, .part = part};
     int topic = topic_of(w->state->r, part);
     if (topic < 0)
@@ -355,39 +347,11 @@ static int load_once(struct worker *w, const struct sink_part *part, struct err 
     return find_last(&in, reterr) != 0 || load_last(&in, reterr) != 0 ? -1 : 0;
 }
 
-/* Two loaders that write the same unique values may wait for each other; whoever gives way reads its part again. */
-static int load_part(struct worker *w, struct sink_part *part, struct err *reterr)
-{
-    for (int tries = 1;; tries++) {
-        struct err err = {0};
-        uint64_t before = w->rows;
-        if (load_once(w, part, &err) == 0) {
-            part->done = true;
-            return 0;
-        }
-        w->state->rows -= w->rows - before;
-        batch_reset(&w->batch);
-        if (strcmp(err.sqlstate, DEADLOCK) != 0 || tries == DEADLOCKS_MAX || run_stop || w->state->failed) {
-            *reterr = err;
-            return -1;
-        }
-        usleep((useconds_t)(tries * 10000));
-    }
-}
-
 /* --- workers --- */
 
-static void fail(struct state *s, const struct err *err)
+static int worker_open(struct crew_hand *hand, struct err *reterr)
 {
-    pthread_mutex_lock(&s->lock);
-    if (!s->failed)
-        s->err = *err;
-    s->failed = true;
-    pthread_mutex_unlock(&s->lock);
-}
-
-static int worker_open(struct worker *w, struct err *reterr)
-{
+    struct worker *w = hand->own;
     struct replay *r = w->state->r;
     w->decoder = record_decoder_new();
     w->keys = keys_new();
@@ -395,23 +359,10 @@ static int worker_open(struct worker *w, struct err *reterr)
     return sink_loader_open(r->sink, &w->loader, reterr);
 }
 
-static void *worker_main(void *arg)
+static void worker_forget(struct crew_hand *hand)
 {
-    struct worker *w = arg;
-    struct state *s = w->state;
-    struct err err = {0};
-    int failed = w->loader ? 0 : worker_open(w, &err);
-    while (!failed && !run_stop && !s->failed) {
-        size_t next = s->next_part++;
-        if (next >= s->part_count)
-            break;
-        if (s->parts[next].level == s->level && !s->parts[next].done)
-            failed = load_part(w, &s->parts[next], &err);
-    }
-    if (failed)
-        fail(s, &err);
-    s->running--;
-    return NULL;
+    struct worker *w = hand->own;
+    batch_reset(&w->batch);
 }
 
 static void worker_close(struct worker *w)
@@ -425,66 +376,44 @@ static void worker_close(struct worker *w)
     free(w->letters);
 }
 
-static int load_level(struct state *s, struct worker *workers, size_t count, struct progress *progress,
-                      struct err *reterr)
+static void tell(void *context, uint64_t rows)
 {
-    size_t started = 0;
-    s->next_part = 0;
-    for (; started < count && !s->failed; started++) {
-        s->running++;
-        if (pthread_create(&workers[started].thread, NULL, worker_main, &workers[started]) == 0)
-            continue;
-        struct err err = {0};
-        s->running--;
-        (void)err_set(&err, ERR_FATAL, "starting a worker failed");
-        fail(s, &err);
-        break;
-    }
-    while (s->running > 0) {
-        progress_update(progress, s->rows, s->rows, NULL);
-        usleep(20 * 1000);
-    }
-    for (size_t i = 0; i < started; i++)
-        pthread_join(workers[i].thread, NULL);
-    if (s->failed) {
-        *reterr = s->err;
-        return -1;
-    }
-    return run_stop ? err_set(reterr, ERR_STOP, "stopped") : 0;
+    struct state *s = context;
+    progress_update(&s->progress, rows, rows, NULL);
 }
 
-static bool level_is_done(const struct state *s)
+static const struct crew_ops ops = {.open = worker_open, .load = load_part, .forget = worker_forget, .idle = tell};
+
+static int load_levels(struct state *s, struct err *reterr)
 {
-    for (size_t i = 0; i < s->part_count; i++)
-        if (s->parts[i].level == s->level && !s->parts[i].done)
-            return false;
-    return true;
+    struct replay *r = s->r;
+    int levels = map_level_count(r->map);
+    for (int level = 0; level < levels; level++)
+        if (crew_load(&s->crew, level, reterr) != 0 || sink_level_loaded(r->sink, level, reterr) != 0 ||
+            sink_derive_all(r->sink, level, reterr) != 0)
+            return -1;
+    return 0;
 }
 
 static int load(struct state *s, struct err *reterr)
 {
-    struct replay *r = s->r;
-    size_t count = (size_t)r->settings->snapshot_workers;
-    struct worker *workers = mem_zalloc(count, sizeof *workers);
-    struct progress progress;
-    int failed = 0, levels = map_level_count(r->map);
-    for (size_t i = 0; i < count; i++) {
+    struct worker *workers = mem_zalloc(s->crew.hand_count, sizeof *workers);
+    for (size_t i = 0; i < s->crew.hand_count; i++) {
         workers[i].state = s;
+        workers[i].hand = &s->crew.hands[i];
+        s->crew.hands[i].own = &workers[i];
         batch_init(&workers[i].batch);
         arena_init(&workers[i].arena, 0);
     }
-    progress_init(&progress, stderr, r->options->progress, "replay", "rows");
-    for (s->level = 0; !failed && s->level < levels; s->level++) {
-        if (!level_is_done(s))
-            failed = load_level(s, workers, count, &progress, reterr);
-        failed = failed || sink_level_loaded(r->sink, s->level, reterr) != 0 ||
-                 sink_derive_all(r->sink, s->level, reterr) != 0;
-    }
-    progress_clear(&progress);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < s->part_count; i++)
+        crew_add(&s->crew, s->parts[i].id, s->parts[i].level, s->parts[i].done);
+    progress_init(&s->progress, stderr, s->r->options->progress, "replay", "rows");
+    int failed = load_levels(s, reterr);
+    progress_clear(&s->progress);
+    for (size_t i = 0; i < s->crew.hand_count; i++)
         worker_close(&workers[i]);
     free(workers);
-    return failed ? -1 : 0;
+    return failed;
 }
 
 /* --- the whole --- */
@@ -528,7 +457,7 @@ int replay_state(struct replay *r, struct err *reterr)
     char lsn[LSN_TEXT_MAX];
     bool again = r->position.state == PIPELINE_SNAPSHOT;
     int64_t began_us = clock_mono_us();
-    pthread_mutex_init(&s.lock, NULL);
+    crew_init(&s.crew, &ops, &s, (size_t)r->settings->snapshot_workers);
     int failed = again && r->position.snapshot_lsn ? resume(&s, reterr) : begin(&s, again, reterr);
     if (!failed) {
         log_event(LOG_INFO, "replaying", "prefix=%s lsn=%s parts=%zu topics=%zu masking=%s mode=state",
@@ -538,8 +467,9 @@ int replay_state(struct replay *r, struct err *reterr)
     }
     if (!failed)
         log_event(LOG_INFO, "state_done", "prefix=%s lsn=%s rows=%llu seconds=%.1f", r->settings->kafka_prefix,
-                  lsn_format(s.point, lsn), (unsigned long long)s.rows, (double)(clock_mono_us() - began_us) / 1e6);
+                  lsn_format(s.point, lsn), (unsigned long long)s.crew.rows,
+                  (double)(clock_mono_us() - began_us) / 1e6);
     sink_parts_free(s.parts, s.part_count);
-    pthread_mutex_destroy(&s.lock);
+    crew_done(&s.crew);
     return failed ? -1 : 0;
 }

@@ -163,7 +163,6 @@ static int load_left(struct engine *engine, const bool *later, struct err *reter
 {
     struct snapshot s = {.engine = engine};
     char point[LSN_TEXT_MAX];
-    pthread_mutex_init(&s.lock, NULL);
     int failed = snapshot_plan_read(&s, later, false, reterr);
     if (!failed && s.part_count > 0) {
         failed = sink_snapshot_resume(engine->sink, reterr) != 0 ||
@@ -175,7 +174,6 @@ static int load_left(struct engine *engine, const bool *later, struct err *reter
     }
     snapshot_point_done(&s.point);
     snapshot_plan_free(&s);
-    pthread_mutex_destroy(&s.lock);
     return failed ? -1 : 0;
 }
 
@@ -229,10 +227,8 @@ int snapshot_take(struct engine *engine, const struct sink_position *position, s
 {
     struct snapshot s = {.engine = engine, .slot_lsn = position->snapshot_lsn};
     bool again = position->state == PIPELINE_SNAPSHOT;
-    pthread_mutex_init(&s.lock, NULL);
     int failed = again && s.slot_lsn ? resume(&s, reterr) : take(&s, again, reterr);
     snapshot_point_done(&s.point);
     snapshot_plan_free(&s);
-    pthread_mutex_destroy(&s.lock);
     return failed != 0 ? -1 : set_skip(engine, reterr);
 }

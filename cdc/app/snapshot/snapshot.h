@@ -3,14 +3,12 @@
  *     snapshot.c         begin, resume, end, abandon: in which order, and what the record says meanwhile
  *     snapshot_plan.c    tables ─▶ levels ─▶ key ranges ─▶ parts; and the parts of a recorded plan
  *     snapshot_point.c   a point of the stream, and the snapshot of the source that belongs to it
- *     snapshot_load.c    workers that bring parts to the target, level by level
+ *     snapshot_load.c    brings parts to the target, level by level, with a crew of workers (crew.h)
  */
 #ifndef PGREKEY_APP_SNAPSHOT_H
 #define PGREKEY_APP_SNAPSHOT_H
 
 #include <libpq-fe.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -54,14 +52,9 @@ struct snapshot {
     struct part *parts;          /* by id */
     size_t part_count, part_capacity;
     int level_count;
-    int level;                /* the one being loaded */
-    _Atomic size_t next_part; /* of all parts; a worker skips those of other levels */
-    _Atomic uint64_t rows;
+    int level; /* the one being loaded */
+    uint64_t rows;
     double rows_expected;
-    _Atomic size_t running; /* workers */
-    _Atomic bool failed;
-    pthread_mutex_t lock;
-    struct err err; /* the first worker's */
 };
 
 /* Parts for all rules, at s->point. */
