@@ -4,55 +4,38 @@
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
 
-#define WAIT_MS 200
-#define QUIET_MAX 300
-
 struct ends {
-    struct record first; /* the first END behind the position; lsn 0: there is none */
-    uint64_t from;       /* the last END up to --since's time */
+    uint64_t lsn;        /* the position */
+    int64_t from_us;     /* --since's time; 0: none */
+    bool before;         /* an END up to the position is there */
+    struct record first; /* the first one behind it; lsn 0: there is none */
+    uint64_t from;       /* the last one up to --since's time */
     bool trimmed;        /* of what came before the first END there nobody knows */
 };
 
+static bool take_end(void *context, const struct record *end, int64_t offset)
+{
+    struct ends *ends = context;
+    (void)offset;
+    ends->before = ends->before || end->lsn <= ends->lsn;
+    if (end->ts_ms * 1000 <= ends->from_us)
+        ends->from = end->lsn;
+    if (end->lsn > ends->lsn && ends->first.lsn == 0)
+        ends->first = *end;
+    return !(ends->first.lsn && end->ts_ms * 1000 > ends->from_us);
+}
+
 static int scan(struct replay *r, uint64_t lsn, struct ends *ret, struct err *reterr)
 {
+    const struct replay_options *options = r->options;
     const struct batch_offset *stored =
-        r->options->from_us || r->options->from_lsn ? NULL : replay_offset_find(r, r->txn_topic, 0);
-    struct kafka_partition *reader = NULL;
-    struct record_decoder *decoder = record_decoder_new();
-    int64_t low = 0, high = 0;
-    int got = 0, quiet = 0;
-    *ret = (struct ends){0};
-    if (kafka_watermarks(r->kafka, r->txn_topic, 0, &low, &high, reterr) != 0 ||
-        kafka_partition_open(r->kafka, r->txn_topic, 0, stored && stored->to > low ? stored->to : low, &reader,
-                             reterr) != 0) {
-        record_decoder_free(decoder);
+        options->from_us || options->from_lsn ? NULL : replay_offset_find(r, r->txn_topic, 0);
+    int64_t low;
+    *ret = (struct ends){.lsn = lsn, .from_us = options->from_us};
+    if (replay_read_ends(r, stored ? stored->to : 0, take_end, ret, &low, reterr) != 0)
         return -1;
-    }
-    ret->trimmed = stored ? stored->to < low : low > 0;
-    while (got >= 0 && kafka_reached(reader) < high && quiet < QUIET_MAX && !run_stop) {
-        struct kafka_message message;
-        struct record record;
-        got = kafka_next(reader, WAIT_MS, &message, reterr);
-        quiet = got ? 0 : quiet + 1;
-        if (got <= 0 || !message.value)
-            continue;
-        record_decode(decoder, message.value, message.value_len, &record);
-        if (record.kind != RECORD_END)
-            continue;
-        if (record.lsn <= lsn)
-            ret->trimmed = false;
-        if (record.ts_ms * 1000 <= r->options->from_us)
-            ret->from = record.lsn;
-        if (record.lsn > lsn && ret->first.lsn == 0)
-            ret->first = record;
-        if (ret->first.lsn && record.ts_ms * 1000 > r->options->from_us)
-            break;
-    }
-    kafka_partition_close(reader);
-    record_decoder_free(decoder);
-    if (got >= 0 && run_stop)
-        return err_set(reterr, ERR_STOP, "stopped");
-    return got < 0 ? -1 : 0;
+    ret->trimmed = !ret->before && (stored ? stored->to < low : low > 0);
+    return 0;
 }
 
 static int refuse_old(const struct replay *r, uint64_t lsn, struct err *reterr)

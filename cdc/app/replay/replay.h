@@ -182,6 +182,13 @@ int exchange_give(struct replay *r, bool wait, bool *ret_given, struct err *rete
 /* Waits until nothing is in hand. */
 int exchange_drain(struct replay *r, struct err *reterr) MUST_CHECK;
 
+/* ends.c: gives the visitor each END of the transaction topic from this offset on (or the topic's first, *ret_low,
+ * where that is later), until it returns false or the topic's present end is reached. Blocks; ERR_STOP on run_stop,
+ * ERR_RETRY where nothing comes for a minute. The record lives until the visitor returns. */
+typedef bool replay_visit_end(void *context, const struct record *end, int64_t offset);
+int replay_read_ends(struct replay *r, int64_t from, replay_visit_end *visitor, void *context, int64_t *ret_low,
+                     struct err *reterr) MUST_CHECK;
+
 /* age.c: is what the position lacks still there, deletes included? ERR_REFUSED where it is not. And where to go on from
  * is what --since says, if it is given. */
 int replay_check_age(struct replay *r, struct err *reterr) MUST_CHECK;

@@ -19,10 +19,12 @@
 
 #define WAIT_MS 200
 #define QUIET_MAX 300 /* times that nothing comes */
+
 struct state {
     struct replay *r;
     uint64_t point;
-    int64_t txn_offset; /* of the transaction topic: behind the point */
+    int64_t txn_offset; /* of the transaction topic: behind the point; -1: before it */
+    bool too_late;      /* the point lies behind what --until wants */
     struct sink_part *parts;
     size_t part_count;
     struct crew crew;
@@ -49,16 +51,16 @@ static bool is_settled(const struct replay *r, const struct record *record)
     return record->ts_ms < clock_wall_us() / 1000 - r->lag_ms;
 }
 
-static int take_end(struct state *s, const struct record *record, int64_t offset)
+static bool take_end(void *context, const struct record *end, int64_t offset)
 {
+    struct state *s = context;
     const struct replay_options *options = s->r->options;
-    if (record->kind != RECORD_END)
-        return 0;
-    if (record->lsn > s->r->publisher.snapshot_lsn && !is_settled(s->r, record))
-        return 1;
-    s->point = record->lsn > s->point ? record->lsn : s->point;
+    if (end->lsn > s->r->publisher.snapshot_lsn && !is_settled(s->r, end))
+        return false;
+    s->point = end->lsn > s->point ? end->lsn : s->point;
     s->txn_offset = offset + 1;
-    return options->until_us && record->ts_ms * 1000 > options->until_us ? -1 : 0;
+    s->too_late = options->until_us && end->ts_ms * 1000 > options->until_us;
+    return !s->too_late;
 }
 
 static int refuse_until(const struct state *s, struct err *reterr)
@@ -73,37 +75,13 @@ static int refuse_until(const struct state *s, struct err *reterr)
 static int find_point(struct state *s, struct err *reterr)
 {
     struct replay *r = s->r;
-    struct kafka_partition *reader = NULL;
-    struct record_decoder *decoder = record_decoder_new();
-    int64_t low = 0, high = 0;
-    int outcome = 0, quiet = 0;
+    int64_t low;
     s->point = r->publisher.snapshot_lsn;
-    if (kafka_watermarks(r->kafka, r->txn_topic, 0, &low, &high, reterr) != 0 ||
-        kafka_partition_open(r->kafka, r->txn_topic, 0, low, &reader, reterr) != 0) {
-        record_decoder_free(decoder);
+    s->txn_offset = -1;
+    if (replay_read_ends(r, 0, take_end, s, &low, reterr) != 0)
         return -1;
-    }
-    s->txn_offset = low;
-    int got = 0;
-    while (got >= 0 && outcome == 0 && kafka_reached(reader) < high && quiet < QUIET_MAX && !run_stop) {
-        struct kafka_message message;
-        struct record record;
-        got = kafka_next(reader, WAIT_MS, &message, reterr);
-        quiet = got ? 0 : quiet + 1;
-        if (got <= 0 || !message.value)
-            continue;
-        record_decode(decoder, message.value, message.value_len, &record);
-        outcome = take_end(s, &record, message.offset);
-    }
-    kafka_partition_close(reader);
-    record_decoder_free(decoder);
-    if (got < 0)
-        return -1;
-    if (run_stop)
-        return err_set(reterr, ERR_STOP, "stopped");
-    if (quiet == QUIET_MAX)
-        return err_set(reterr, ERR_RETRY, "kafka: topic %.200s cannot be read to its end", r->txn_topic);
-    if (outcome < 0 || (r->options->until_lsn && s->point > r->options->until_lsn))
+    s->txn_offset = s->txn_offset < 0 ? low : s->txn_offset;
+    if (s->too_late || (r->options->until_lsn && s->point > r->options->until_lsn))
         return refuse_until(s, reterr);
     return 0;
 }
