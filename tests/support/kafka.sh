@@ -93,6 +93,7 @@ CONF
         printf '%s\n' "$@"
     } >"$dir/server.properties"
     id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')
+    id=${id/#-/A} # one id in 64 would look like an option
     (kafka_java broker kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties") >"$dir/format.log" 2>&1 || {
         tail -n 5 "$dir/format.log" >&2
         return 1
