@@ -267,6 +267,7 @@ int pgsink_open(const struct pgsink_options *options, struct sink **ret_sink, st
     if (session_open(options, &s, reterr))
         return -1;
     if (opening_lock(s, reterr) || opening_read_record(s, ret_position, reterr) ||
+        (s->state == PIPELINE_STREAMING && !s->options.shared && durable_settle(s, reterr)) ||
         (s->state != PIPELINE_NEW && steps_check(s, reterr)) || namespace_record(s, reterr) ||
         derive_session(s, reterr) || mirror_make(s, reterr) || (s->state != PIPELINE_NEW && steps_write(s, reterr)) ||
         adopted_open(s, reterr) || (s->state == PIPELINE_STREAMING && adopt_run(s, reterr)) ||

@@ -67,6 +67,25 @@ done
 caught_up
 load_compare "target crashed with unwritten commits"
 
+# What a killed engine has committed is not on disk either when the next one reads its position, and tells the slot.
+
+slot_is_past() { [ "$(source_sql "SELECT confirmed_flush_lsn >= '$1' FROM pg_replication_slots WHERE slot_name = 'pgrekey'")" = t ]; }
+for each in 1 2 3; do
+    caught_up
+    source_sql "UPDATE office SET visits = visits + 1"
+    lsn=$(source_sql "SELECT pg_current_wal_insert_lsn()")
+    has_it() { [ "$(target_sql "SELECT lsn >= '$lsn' FROM pgrekey.pipeline")" = t ]; }
+    wait_for 10 "the change on the target" has_it
+    engine_kill
+    engine_start
+    wait_for 10 "the slot to be confirmed" slot_is_past "$lsn"
+    cluster_restart "$T/target" immediate
+    behind=$(target_sql "SELECT lsn < '$(confirmed)' FROM pgrekey.pipeline")
+    equals "kill and crash $each: the slot is not ahead of what the target kept" f "$behind"
+done
+caught_up
+load_compare "engine killed, then target crashed with unwritten commits"
+
 # --- both at once, and the source away for longer than a few tries
 
 cluster_stop "$T/source" fast

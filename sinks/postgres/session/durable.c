@@ -75,7 +75,7 @@ static int look(struct pgsink *s, int64_t now_us, struct err *reterr)
 }
 
 /* A commit that waits for the disk takes all earlier ones with it. */
-static int force(struct pgsink *s, struct err *reterr)
+int durable_settle(struct pgsink *s, struct err *reterr)
 {
     const char *params[1] = {s->options.pipeline};
 
@@ -97,7 +97,7 @@ int durable_ask(struct pgsink *s, uint64_t *ret_lsn, struct err *reterr)
     if (d->confirmed != s->lsn && now_us - d->asked_us >= ASK_US) {
         if (look(s, now_us, reterr))
             return -1;
-        if (d->count && now_us - d->marks[0].since_us > STUCK_US && !s->in_transaction && force(s, reterr))
+        if (d->count && now_us - d->marks[0].since_us > STUCK_US && !s->in_transaction && durable_settle(s, reterr))
             return -1;
     }
     *ret_lsn = d->confirmed;
