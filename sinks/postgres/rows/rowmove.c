@@ -128,6 +128,21 @@ static enum written move_over(struct pgsink *s, struct work *w, const struct row
     return drop_old(s, w, reterr) ? WRITE_FAILED : WRITE_DONE;
 }
 
+/* Nobody's row needs the old key; derived rows that refer to it let go, and their keys run again. */
+static enum written leave_and_move(struct pgsink *s, struct work *w, const struct row *row, int64_t *ret_affected,
+                                   struct err *reterr)
+{
+    const struct park_mark mark = park_mark(s);
+    enum written written = write_leaving(s, w, w->old_locator, reterr);
+
+    if (written != WRITE_DONE)
+        return written;
+    written = write_execute(s, w, TARGET_MOVE, row, w->old_locator, ret_affected, reterr);
+    if (written != WRITE_DONE)
+        park_undo(s, mark);
+    return written;
+}
+
 enum written write_move(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr)
 {
     int64_t affected = 0;
@@ -137,7 +152,7 @@ enum written write_move(struct pgsink *s, struct work *w, const struct row *row,
         return WRITE_FAILED;
     if (needed) /* its children have not moved yet */
         return move_by_copy(s, w, row, reterr);
-    enum written written = write_execute(s, w, TARGET_MOVE, row, w->old_locator, &affected, reterr);
+    enum written written = leave_and_move(s, w, row, &affected, reterr);
 
     if (written == WRITE_REFUSED && strcmp(w->refusal.sqlstate, "23503") == 0)
         return move_by_copy(s, w, row, reterr);
@@ -171,13 +186,18 @@ int drop_old(struct pgsink *s, struct work *w, struct err *reterr)
         parents_forget(s->parents);
         return 0;
     }
-    enum written written = write_execute(s, w, TARGET_DELETE, &row, w->old_locator, &affected, reterr);
+    const struct park_mark mark = park_mark(s);
+    enum written written = write_leaving(s, w, w->old_locator, reterr);
+    if (written == WRITE_DONE)
+        written = write_execute(s, w, TARGET_DELETE, &row, w->old_locator, &affected, reterr);
     if (written == WRITE_FAILED)
         return -1;
-    if (written == WRITE_REFUSED)
+    if (written == WRITE_REFUSED) {
+        park_undo(s, mark);
         w->old_stays = true;
-    else
+    } else {
         w->removed += (int)affected;
+    }
     /* For the account: what is written over under the new key says nothing of the old one. */
     w->existed |= w->old_stays || affected > 0;
     w->refusal = refusal;
