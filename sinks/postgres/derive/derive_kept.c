@@ -8,6 +8,7 @@
 
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/derive/derive_work.h"
+#include "sinks/postgres/parents/park.h"
 
 int derive_keep_parked(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
@@ -17,8 +18,9 @@ int derive_keep_parked(struct pgsink *s, struct derive_one *one, struct err *ret
     int failed;
 
     buf_init(&sql, DERIVE_SQL_MAX);
-    buf_printf(&sql, "INSERT INTO pgrekey_p%d SELECT r.kt, to_jsonb(t) FROM pgrekey_r%d AS r JOIN %s AS t ON ", index,
-               index, one->table);
+    buf_printf(&sql, "INSERT INTO pgrekey_p%d SELECT r.kt, ", index);
+    park_put_kept(&sql, one->relation, "t");
+    buf_printf(&sql, " FROM pgrekey_r%d AS r JOIN %s AS t ON ", index, one->table);
     derive_put_match(&sql, one, "t", "r");
     buf_puts(&sql, " WHERE r.act = 'p'");
     failed = derive_sql(s, one, &sql, 0, NULL, &kept, reterr);
@@ -35,10 +37,9 @@ int derive_keep_released(struct pgsink *s, struct derive_one *one, const char *c
     int failed;
 
     buf_init(&sql, DERIVE_SQL_MAX);
-    buf_printf(&sql,
-               "INSERT INTO pgrekey_p%d SELECT x.key, to_jsonb(t) FROM %s AS t JOIN pgrekey.derived AS x ON "
-               "x.derivation = %s AND x.row = ",
-               one->derivation->index, one->table, one->id);
+    buf_printf(&sql, "INSERT INTO pgrekey_p%d SELECT x.key, ", one->derivation->index);
+    park_put_kept(&sql, one->relation, "t");
+    buf_printf(&sql, " FROM %s AS t JOIN pgrekey.derived AS x ON x.derivation = %s AND x.row = ", one->table, one->id);
     derive_put_row_text(&sql, one, "t");
     buf_printf(&sql, " WHERE %s", condition);
     failed = derive_sql(s, one, &sql, 1, &ids, &kept, reterr);
@@ -114,7 +115,7 @@ static bool put_list(struct buf *sql, const struct pgsink *s, const struct deriv
         if (own && own->merge)
             buf_printf(sql, "coalesce(o.%s, '{}') || coalesce(t.%s, '{}')", buf_text(&name), buf_text(&name));
         else
-            buf_printf(sql, "o.%s", buf_text(&name));
+            park_put_back(sql, column, "o");
         buf_done(&name);
     }
     return count > 0;

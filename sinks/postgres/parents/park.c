@@ -168,12 +168,17 @@ int park_new_rows(struct pgsink *s, const struct chunk_plan *plan, struct accoun
 
 /* --- a row that stands --- */
 
-/* A row as JSON. Of a jsonb column NULL is left out, for a JSON null would look the same. */
+static bool is_json(const struct column *column)
+{
+    return strcmp(column->base_type, "jsonb") == 0 || strcmp(column->base_type, "json") == 0;
+}
+
+/* A row as JSON. Of a JSON column NULL is left out, for a JSON null would look the same. */
 void park_put_kept(struct buf *sql, const struct relation *relation, const char *alias)
 {
-    buf_printf(sql, "to_jsonb(%s)", alias);
+    buf_printf(sql, "to_jsonb(%s.*)", alias);
     for (size_t i = 0; i < relation->column_count; i++) {
-        if (strcmp(relation->columns[i].base_type, "jsonb") != 0)
+        if (!is_json(&relation->columns[i]))
             continue;
         buf_printf(sql, " - CASE WHEN %s.", alias);
         pg_put_ident(sql, relation->columns[i].name);
@@ -181,6 +186,19 @@ void park_put_kept(struct buf *sql, const struct relation *relation, const char 
         pg_put_literal(sql, relation->columns[i].name);
         buf_puts(sql, "]::text[] ELSE '{}'::text[] END");
     }
+}
+
+/* The record's column; but that a JSON null comes as NULL there. */
+void park_put_back(struct buf *sql, const struct column *column, const char *alias)
+{
+    if (is_json(column)) {
+        buf_puts(sql, "CASE WHEN k.kept->");
+        pg_put_literal(sql, column->name);
+        buf_puts(sql, " = 'null' THEN 'null' ELSE ");
+    }
+    buf_printf(sql, "%s.", alias);
+    pg_put_ident(sql, column->name);
+    buf_puts(sql, is_json(column) ? " END" : "");
 }
 
 static int read_row(struct pgsink *s, const struct work *w, const struct value *locator, const char **ret_kept,
@@ -283,21 +301,6 @@ static void put_kept_array(struct buf *array, const struct row *row)
     session_put_array_item(array, &kept);
 }
 
-/* The column of k.kept, which r holds; but that a JSON null comes as NULL there. */
-static void put_back(struct buf *sql, const struct column *column)
-{
-    bool json = strcmp(column->base_type, "jsonb") == 0;
-
-    if (json) {
-        buf_puts(sql, "CASE WHEN k.kept->");
-        pg_put_literal(sql, column->name);
-        buf_puts(sql, " = 'null' THEN 'null' ELSE ");
-    }
-    buf_puts(sql, "r.");
-    pg_put_ident(sql, column->name);
-    buf_puts(sql, json ? " END" : "");
-}
-
 /* SELECT the rule's columns of each kept row, in their order. */
 static int read_kept(struct pgsink *s, const struct target *target, const char *array, PGresult **ret_result,
                      struct err *reterr)
@@ -309,7 +312,8 @@ static int read_kept(struct pgsink *s, const struct target *target, const char *
     buf_puts(&sql, "SELECT ");
     for (size_t i = 0; i < target->rule->column_count; i++) {
         buf_puts(&sql, i ? ", (" : "(");
-        put_back(&sql, &target->relation->columns[relation_column(target->relation, target->rule->columns[i].name)]);
+        park_put_back(
+            &sql, &target->relation->columns[relation_column(target->relation, target->rule->columns[i].name)], "r");
         buf_puts(&sql, ")::text");
     }
     buf_printf(&sql,
@@ -375,7 +379,7 @@ static size_t put_restored(struct buf *sql, const struct target *target)
         buf_puts(sql, count++ ? ", " : "");
         pg_put_ident(sql, column->name);
         buf_puts(sql, " = ");
-        put_back(sql, column);
+        park_put_back(sql, column, "r");
     }
     return count;
 }

@@ -111,6 +111,8 @@ int park_fill(struct pgsink *s, struct row *const *rows, size_t count, struct ar
               struct err *reterr) MUST_CHECK;
 /* What is kept of the row `alias`, as an SQL expression. */
 void park_put_kept(struct buf *sql, const struct relation *relation, const char *alias);
+/* The column's value of that, where `k.kept` holds it and `alias` is jsonb_populate_record() of it. */
+void park_put_back(struct buf *sql, const struct column *column, const char *alias);
 /* They have been written anew: columns that the mapping does not own come back. Skips rows without ->kept. */
 int park_restore(struct pgsink *s, const struct row *const *rows, size_t count, struct err *reterr) MUST_CHECK;
 /* A row for park_fill to fill: of an entry whose change holds nothing. */
