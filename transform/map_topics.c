@@ -44,6 +44,7 @@ static void read_topic(struct map *map, struct rule *rule, bool check)
     for (size_t k = 0; k < rule->locator_count; k++)
         program->columns[rule->locator[k]].identity = (int)k;
     rule->looks_up = rule->looked_up = false;
+    rule->replayed = rule->may_exclude = true;
     rule->adopt = (struct adopt){.by = ADOPT_NONE};
     rule->origin_count = rule->locator_count;
     rule->origin = rule->locator;

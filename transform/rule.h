@@ -97,6 +97,7 @@ struct rule {
     const uint16_t *origin;
 
     bool may_exclude; /* has `when:` or `skip:`: a row of the source may have no row on the target */
+    bool replayed;    /* out of a topic: a row that is not on the target may never have been published */
     bool looks_up;    /* what becomes of a row hangs on mirrors too, as they were when it changed */
     bool skip;        /* left out for now: all its rows are excluded */
     bool copy;        /* made by a rule that copies whole schemas */

@@ -179,3 +179,14 @@ same_everywhere() {
 nothing_waits() {
     equals "$1" 0 "$(staging_sql "SELECT count(*) FROM pgrekey.quarantine WHERE status <> 'resolved'")"
 }
+
+# Each rule's account is the rows that stand: nothing else was counted, nothing twice.
+counted_once() {
+    equals "$1" "$(staging_sql "SELECT format('offices %s, staff %s, visits %s, pairs %s, kinds %s', (SELECT count(*) FROM
+        offices), (SELECT count(*) FROM staff), (SELECT count(*) FROM visits), (SELECT count(*) FROM pairs), (SELECT count(*)
+        FROM pgrekey_mirror.kind)) || ', nothing else 0'")" \
+        "$(staging_sql "SELECT format('offices %s, staff %s, visits %s, pairs %s, kinds %s, nothing else %s',
+            sum(mapped) FILTER (WHERE rule = 'office->offices'), sum(mapped) FILTER (WHERE rule = 'staff->staff'),
+            sum(mapped) FILTER (WHERE rule = 'visit->visits'), sum(mapped) FILTER (WHERE rule = 'pair->pairs'),
+            sum(mapped) FILTER (WHERE rule LIKE '%kind%'), sum(quarantined + failed_deletes)) FROM pgrekey.counter")"
+}

@@ -36,7 +36,6 @@ static void a_change_tells_its_place_and_its_rule(void **state)
     assert_int_equal(record.order, 3);
     assert_int_equal(record.ts_ms, 1760000000000);
     assert_string_equal(record.rule, "a->b");
-    assert_false(record.excluded);
 }
 
 static void a_row_of_a_snapshot_belongs_to_no_transaction(void **state)
@@ -45,15 +44,6 @@ static void a_row_of_a_snapshot_belongs_to_no_transaction(void **state)
     struct record record = decoded("{\"after\":{\"id\":1}," SOURCE ",\"transaction\":null,\"op\":\"r\"," EXTRA "}");
     assert_int_equal(record.kind, RECORD_CHANGE);
     assert_int_equal(record.order, 0);
-}
-
-static void a_row_that_is_no_longer_wanted_is_told_from_one_that_is_gone(void **state)
-{
-    (void)state;
-    struct record record = decoded("{\"before\":{\"id\":1},\"after\":null," SOURCE "," TXN
-                                   ",\"op\":\"d\",\"pgrekey\":{\"rule\":\"a->b\",\"why\":\"excluded\"}}");
-    assert_int_equal(record.kind, RECORD_CHANGE);
-    assert_true(record.excluded);
 }
 
 static void an_end_counts_its_events(void **state)
@@ -144,7 +134,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_change_tells_its_place_and_its_rule),
         cmocka_unit_test(a_row_of_a_snapshot_belongs_to_no_transaction),
-        cmocka_unit_test(a_row_that_is_no_longer_wanted_is_told_from_one_that_is_gone),
         cmocka_unit_test(an_end_counts_its_events),
         cmocka_unit_test(what_is_not_ours_is_foreign),
         cmocka_unit_test(values_keep_their_digits_and_lose_their_escapes),

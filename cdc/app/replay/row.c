@@ -42,8 +42,5 @@ int replay_row(struct replay *r, struct record_decoder *decoder, struct masker *
         fill_up(relation, values);
         change->columns = values;
     }
-    int outcome = map_transform_rule(r->map, rule->rule, change, arena, ret_row, reterr);
-    if (outcome == 0 && record->op == 'd' && record->excluded && rule->rule->may_exclude)
-        (*ret_row)->op = ROW_EXCLUDE;
-    return outcome;
+    return map_transform_rule(r->map, rule->rule, change, arena, ret_row, reterr);
 }

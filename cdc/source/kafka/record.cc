@@ -121,8 +121,6 @@ bool take_extra(ondemand::value value, struct record *record)
                 return false;
             memcpy(record->rule, text.data(), text.size());
             record->rule[text.size()] = '\0';
-        } else if (is(key, "why")) {
-            record->excluded = field.value().get_string().get(text) == simdjson::SUCCESS && is(text, "excluded");
         }
     }
     return true;

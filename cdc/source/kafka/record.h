@@ -26,9 +26,8 @@ enum record_kind {
 struct record {
     enum record_kind kind;
     const char *reason;
-    char op;       /* c, u, d, r */
-    bool excluded; /* of d: the row lives on, but its rule no longer wants it */
-    uint64_t lsn;  /* where the source transaction's commit ends; of a row that was read: its point */
+    char op;      /* c, u, d, r */
+    uint64_t lsn; /* where the source transaction's commit ends; of a row that was read: its point */
     uint32_t xid;
     uint64_t order;       /* in the transaction, from 1; 0 where the message belongs to none */
     uint64_t event_count; /* of END */

@@ -200,7 +200,8 @@ static int note_gone(struct pgsink *s, size_t r, const struct group *group, stru
 }
 
 /* What was there before the chunk counted as mapped where the row was on the target, else as excluded by rule. So does
- * a row that returns until it is inserted: it may go aside for a parent before that, and row mode finds it gone. */
+ * a row that returns until it is inserted: it may go aside for a parent before that, and row mode finds it gone. Of a
+ * replay nothing counts as excluded. */
 static void count_deletes(const struct target *target, enum net_action action, bool counted, int64_t count,
                           int64_t affected, struct account *delta)
 {
@@ -210,11 +211,13 @@ static void count_deletes(const struct target *target, enum net_action action, b
         mapped = 0;
 
     delta->mapped -= mapped;
-    delta->excluded -= count - mapped;
-    if (action == NET_EXCLUDE || (action == NET_REPLACE && target->may_exclude))
-        delta->excluded += count;
-    else if (action == NET_REPLACE)
-        delta->mapped += count;
+    if (!target->rule->replayed) {
+        delta->excluded -= count - mapped;
+        if (action == NET_EXCLUDE || (action == NET_REPLACE && target->may_exclude))
+            delta->excluded += count;
+        else if (action == NET_REPLACE)
+            delta->mapped += count;
+    }
     if (action != NET_REPLACE && target->rule->on_delete == DELETE_ROW)
         delta->deletes += affected;
 }
@@ -269,7 +272,7 @@ static int take_unmatched(struct pgsink *s, const struct chunk_plan *plan, uint3
     const struct target *target = &s->rules[entry->row->rule->index].target;
     if (target->may_exclude && !target_counted(target, entry->row->change)) {
         delta->mapped++;
-        delta->excluded--;
+        delta->excluded -= !target->rule->replayed;
     }
     return 0;
 }
@@ -407,7 +410,7 @@ static int write_inserts(struct pgsink *s, size_t r, struct group *group, struct
 static int write_rows(struct pgsink *s, size_t r, const struct chunk_plan *plan, struct account *delta,
                       struct err *reterr)
 {
-    const bool may_exclude = s->rules[r].target.may_exclude;
+    const bool may_exclude = s->rules[r].target.may_exclude, replayed = s->rules[r].target.rule->replayed;
     struct group inserts = group_new(s, r);
 
     if (write_updates(s, r, plan, &inserts, delta, reterr))
@@ -418,7 +421,7 @@ static int write_rows(struct pgsink *s, size_t r, const struct chunk_plan *plan,
             continue;
         inserts.entries[inserts.count++] = e;
         delta->mapped += entry->action == NET_INSERT || may_exclude;
-        delta->excluded -= entry->action == NET_REPLACE && may_exclude;
+        delta->excluded -= entry->action == NET_REPLACE && may_exclude && !replayed;
     }
     return write_inserts(s, r, &inserts, reterr);
 }

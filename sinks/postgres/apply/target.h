@@ -62,7 +62,7 @@ struct target {
     struct here *here;
     bool returns;     /* its table is being read again over rows that it left; returned.h */
     bool changed;     /* its rows are due to be written again by another mapping than they were written by */
-    bool may_exclude; /* as the rule's; or some of its rows are excluded since an older mapping */
+    bool may_exclude; /* as the rule's; or some of its rows are excluded since an older mapping; or it is replayed */
     struct target_statement fixed[TARGET_OPS]; /* those of update and move are unused */
     struct target_statement **updates;         /* of update and move, by the columns they set; each keeps its place */
     size_t update_count, update_capacity;

@@ -65,11 +65,17 @@ void account_settle(struct pgsink *s, const struct rule *rule, enum account_stat
     counters_add(s, rule->index, &delta);
 }
 
+/* A row that lives on the source and has none here. Of a replay it may never have been published. */
+static enum account_state state_without_row(const struct target *target)
+{
+    return target->rule->replayed ? STATE_ABSENT : STATE_EXCLUDED;
+}
+
 /* A row without an entry or a mark: whether its target row stands tells, where a rule may exclude. Where it may not,
  * a row that is not there was deleted by somebody else, and counts as mapped all the same. */
 static enum account_state state_by_row(const struct target *target, bool stands)
 {
-    return stands || !target->may_exclude ? STATE_MAPPED : STATE_EXCLUDED;
+    return stands || !target->may_exclude ? STATE_MAPPED : state_without_row(target);
 }
 
 /* Where the key stood before this change. */
@@ -81,7 +87,7 @@ static enum account_state state_before(const struct work *w, enum account_event 
         return STATE_ABSENT;
     if (!w->gone && target_counted(w->target, w->change))
         return event == EVENT_NOT_WANTED ? STATE_EXCLUDED : STATE_MAPPED;
-    return w->gone ? STATE_EXCLUDED : state_by_row(w->target, w->existed);
+    return w->gone ? state_without_row(w->target) : state_by_row(w->target, w->existed);
 }
 
 /* A changed key is the end of the old one and the birth of the new one. */
@@ -483,6 +489,13 @@ static int work_through(struct pgsink *s, struct work *w, const struct row *row,
     return -1;
 }
 
+/* A replay that was set back meets rows again that it has made; then it is a look that tells whether one is new. A row
+ * that is woken counts for nothing, whether its last version stands or not. */
+static bool is_born(const struct pgsink *s, const struct row *row)
+{
+    return row->born && (s->waking || !row->rule->replayed);
+}
+
 static int apply_row(struct pgsink *s, const struct row *row, struct err *reterr)
 {
     struct arena *arena = &s->rowmode->arena;
@@ -491,7 +504,7 @@ static int apply_row(struct pgsink *s, const struct row *row, struct err *reterr
                      .change = row->change,
                      .old_locator = row->old_locator,
                      .kept = row->kept,
-                     .born = row->born};
+                     .born = is_born(s, row)};
     const struct value *locator = row->old_locator ? row->old_locator : row->locator;
     bool done;
 
