@@ -30,6 +30,7 @@ void batch_reset(struct batch *batch)
     batch->snapshot_part = -1;
     batch->part_done = false;
     batch->joins = false;
+    batch->resync = NULL;
     batch->offset_count = batch->letter_count = 0;
 }
 

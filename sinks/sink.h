@@ -23,6 +23,7 @@
 #include "cdc/base/arena.h"
 #include "cdc/base/err.h"
 #include "sinks/pipeline.h"
+#include "sinks/resync.h"
 #include "transform/row.h"
 
 /* The end of a source transaction inside a batch. */
@@ -67,7 +68,8 @@ struct batch {
     bool joins;
     int joined_part;
     uint64_t joined_rows;
-    size_t offset_count, letter_count; /* of a replay: moved and recorded when the target transaction ends */
+    const struct resync_progress *resync; /* of a sink that keeps resyncs itself: durable with the batch; or NULL */
+    size_t offset_count, letter_count;    /* of a replay: moved and recorded when the target transaction ends */
     const struct batch_offset *offsets;
     const struct batch_letter *letters;
 };
@@ -95,6 +97,14 @@ struct row_source {
 
 /* A row of a mirror, its columns in the rule's order; the values live until it returns. It may fail. */
 typedef int (*sink_take_fn)(void *context, const struct value *values, struct err *reterr);
+
+/* What strays_find hands over: a source key as sample.h takes it, which lives until it returns. `stay` is called now
+ * and then meanwhile. */
+struct sink_strays {
+    void *context;
+    int (*take)(void *context, const char *key, struct err *reterr);
+    int (*stay)(void *context, struct err *reterr);
+};
 
 /* A figure of a sink's own, by the name it has as a metric. */
 typedef void (*sink_measure_fn)(void *context, const char *name, const char *labels, double value);
@@ -141,6 +151,15 @@ struct sink_ops {
     int (*losses)(struct sink *sink, struct sink_loss **ret_losses, size_t *ret_count,
                   struct err *reterr);                                           /* or NULL */
     int (*resync_waits)(struct sink *sink, bool *ret_waits, struct err *reterr); /* or NULL */
+    /* Where the sink keeps them itself; else NULL, and they are kept on the target (resync_store.h). Those that are not
+     * over, oldest first: the caller frees each, and the array. end: one that cannot be done at all. Both between
+     * batches, before there is an applier; how far they come is told with batches (batch.resync). */
+    int (*resyncs_read)(struct sink *sink, struct resync_record ***ret_records, size_t *ret_count, struct err *reterr);
+    int (*resync_end)(struct sink *sink, const struct resync_record *record, const char *result, struct err *reterr);
+    /* Keys of a table's rows that stand in the sink as they were before `since`, and were not written or deleted since.
+     * A piece at a time: *at is 0, then what the last call made of it, in the end UINT64_MAX. Any thread; blocks. */
+    int (*strays_find)(struct sink *sink, const struct rule *rule, uint64_t since, uint64_t *at,
+                       const struct sink_strays *strays, struct err *reterr);
     /* All rows of a mirror that is looked up in. More than max_rows: ERR_CONFIG. */
     int (*mirror_read)(struct sink *sink, const struct rule *rule, size_t max_rows, sink_take_fn take, void *context,
                        struct err *reterr);
@@ -251,6 +270,20 @@ static inline int sink_losses(struct sink *s, struct sink_loss **ret_losses, siz
 static inline int sink_resync_waits(struct sink *s, bool *ret_waits, struct err *e)
 {
     return s->ops->resync_waits ? s->ops->resync_waits(s, ret_waits, e) : 0;
+}
+static inline int sink_resyncs_read(struct sink *s, struct resync_record ***ret_records, size_t *ret_count,
+                                    struct err *e)
+{
+    return s->ops->resyncs_read(s, ret_records, ret_count, e);
+}
+static inline int sink_resync_end(struct sink *s, const struct resync_record *record, const char *result, struct err *e)
+{
+    return s->ops->resync_end(s, record, result, e);
+}
+static inline int sink_strays_find(struct sink *s, const struct rule *rule, uint64_t since, uint64_t *at,
+                                   const struct sink_strays *strays, struct err *e)
+{
+    return s->ops->strays_find(s, rule, since, at, strays, e);
 }
 static inline int sink_mirror_read(struct sink *s, const struct rule *rule, size_t max_rows, sink_take_fn take,
                                    void *context, struct err *e)

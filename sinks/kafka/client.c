@@ -31,6 +31,7 @@ struct client {
     int64_t begun_us;
     struct client_figures figures;
     _Atomic int first_failure; /* rd_kafka_resp_err_t of a delivery in this transaction */
+    char failed_topic[256];    /* where it was to go; both are told by calls of ours, which is one thread */
     _Atomic uint64_t failed;
     _Atomic int connection_error; /* the last one that librdkafka told of */
 };
@@ -197,8 +198,9 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
         return;
     client->failed++;
     /* what a purge reports follows from the first failure */
-    if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE && message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
-        atomic_compare_exchange_strong(&client->first_failure, &none, (int)message->err);
+    if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE && message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT &&
+        atomic_compare_exchange_strong(&client->first_failure, &none, (int)message->err))
+        snprintf(client->failed_topic, sizeof(client->failed_topic), "%s", rd_kafka_topic_name(message->rkt));
 }
 
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
@@ -359,7 +361,7 @@ static int delivery_failure(struct client *client, struct err *reterr)
 {
     rd_kafka_resp_err_t code = (rd_kafka_resp_err_t)client->first_failure;
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || code == RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE)
-        return refuse_size(reterr);
+        return (void)refuse_size(reterr), err_wrap(reterr, "topic %s", client->failed_topic);
     if (code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
         code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
         /* the next session looks which one it is */

@@ -68,12 +68,34 @@ struct client_figures {
 };
 void client_figures(const struct client *client, struct client_figures *ret_figures);
 
+/* A message as it is read; its texts live until it was taken. value NULL: a tombstone. */
+struct client_message {
+    const char *key, *value;
+    size_t key_len, len;
+    int partition;
+    int64_t offset;
+};
+typedef int (*client_take_fn)(void *context, const struct client_message *message, struct err *reterr);
 /* Every message of a topic that a read-committed reader sees, partition by partition, up to its end as it is when it is
- * begun. `take`'s texts live until it returns. value NULL: a tombstone. */
-typedef int (*client_take_fn)(void *context, const char *key, size_t key_len, const char *value, size_t len,
-                              struct err *reterr);
+ * begun. */
 int client_read_topic(const struct client_options *options, const char *topic, client_take_fn take, void *context,
                       struct err *reterr) MUST_CHECK;
+/* The same of one partition. */
+int client_read_partition(const struct client_options *options, const char *topic, int partition, client_take_fn take,
+                          void *context, struct err *reterr) MUST_CHECK;
+/* How many partitions it has, and how many offsets the largest of them spans. */
+int client_measure_topic(const struct client_options *options, const char *topic, int *ret_partitions,
+                         uint64_t *ret_span, struct err *reterr) MUST_CHECK;
+
+/* A topic of one partition, from an offset on, as messages come. */
+struct client_tail;
+int client_tail_open(const struct client_options *options, const char *topic, int64_t offset,
+                     struct client_tail **ret_tail, struct err *reterr) MUST_CHECK;
+enum client_tail_found { TAIL_NONE, TAIL_MESSAGE, TAIL_END }; /* END: once, where it has come to the end */
+/* Waits so long at most. *ret_message lives until the next call. */
+int client_tail_next(struct client_tail *tail, int wait_ms, enum client_tail_found *ret_found,
+                     struct client_message *ret_message, struct err *reterr) MUST_CHECK;
+void client_tail_close(struct client_tail *tail); /* NULL is fine */
 
 /* What librdkafka says, as one of ours: `doing` "committing". Returns -1. */
 int client_err(struct err *reterr, rd_kafka_resp_err_t code, const char *doing);

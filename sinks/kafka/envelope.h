@@ -34,6 +34,7 @@
 #define ENVELOPE_TOPIC_TRANSACTION "transaction"
 #define ENVELOPE_TOPIC_DEAD_LETTER "dead-letter"
 #define ENVELOPE_TOPIC_STATE "state"
+#define ENVELOPE_TOPIC_REQUEST "request"
 #define ENVELOPE_TOPIC_MAX 250 /* with the end of the string */
 
 /* Of a changed key: the key that comes, on the delete; the key that was, on the create. JSON, as in the message's key.

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cdc/base/clock.h"
 #include "sinks/kafka/ksink.h"
 
 #define KEY_MAX ((size_t)1 << 20)
@@ -21,7 +22,11 @@ static int durable_op(struct sink *sink, uint64_t *ret_lsn, struct err *reterr)
 static int tick_op(struct sink *sink, struct err *reterr)
 {
     struct ksink *k = ksink_of(sink);
-    return k->taken_over ? publish_tick(k, reterr) : 0;
+    if (!k->taken_over)
+        return 0;
+    if (client_in_transaction(k->client))
+        return publish_tick(k, reterr);
+    return krequests_take(k, false, reterr);
 }
 
 static int advance_op(struct sink *sink, uint64_t lsn, struct err *reterr)
@@ -30,30 +35,54 @@ static int advance_op(struct sink *sink, uint64_t lsn, struct err *reterr)
     if (client_in_transaction(k->client) || lsn <= k->lsn)
         return 0;
     k->lsn = lsn;
+    k->as_of_us = clock_wall_us(); /* the stream has come to where the source's WAL ends */
     k->txn = (struct ktxn){0};
     return krecord_commit(k, reterr);
+}
+
+/* For whoever looks at the state. That it cannot be told may be what the pause is for. */
+static void tell_pause(struct ksink *k, const char *category, const char *reason)
+{
+    struct err ignored = {0};
+    if (!k->taken_over)
+        return;
+    buf_reset(&k->text);
+    buf_puts(&k->text, "{\"category\":");
+    buf_put_json_string(&k->text, category, strlen(category));
+    buf_puts(&k->text, ",\"reason\":");
+    buf_put_json_string(&k->text, reason, strlen(reason));
+    buf_putc(&k->text, '}');
+    if (krecord_put(k, RECORD_PAUSE, buf_text(&k->text), &ignored) != 0 || client_commit(k->client, &ignored) != 0) {
+        client_abort(k->client);
+        k->stale = true;
+    }
 }
 
 static int pause_op(struct sink *sink, const char *category, const char *reason, struct err *reterr)
 {
     struct ksink *k = ksink_of(sink);
-    (void)category;
-    (void)reason;
     (void)reterr;
     if (client_in_transaction(k->client)) {
         client_abort(k->client);
         k->stale = true;
     }
+    tell_pause(k, category, reason);
     return 0;
+}
+
+static int forget_pause(struct ksink *k, struct err *reterr)
+{
+    if (!state_get(k->state, RECORD_PAUSE))
+        return 0;
+    return krecord_put(k, RECORD_PAUSE, NULL, reterr) != 0 ? -1 : client_commit(k->client, reterr);
 }
 
 static int resume_op(struct sink *sink, struct err *reterr)
 {
     struct ksink *k = ksink_of(sink);
-    (void)reterr;
     breaker_reset(k->breaker);
     k->resume_requested = false;
-    return 0;
+    return k->taken_over ? forget_pause(k, reterr) : 0;
 }
 
 static bool resume_requested_op(struct sink *sink)
@@ -127,7 +156,11 @@ int ksink_take_over(struct sink *sink, struct err *reterr)
             return -1;
     }
     k->taken_over = true;
-    return klife_topics(k, reterr) != 0 ? -1 : krelations_record(k, reterr);
+    /* what was asked for decides whether a topic that is gone may be made anew */
+    if (krequests_take(k, true, reterr) != 0 || klife_topics(k, reterr) != 0 || krelations_record(k, reterr) != 0)
+        return -1;
+    k->resume_requested = false; /* one that came while nobody was paused */
+    return forget_pause(k, reterr);
 }
 
 /* --- opening --- */
@@ -204,11 +237,12 @@ static void add_spec(struct ksink *k, const char *name, int partitions, bool com
 
 static int describe_topics(struct ksink *k, struct err *reterr)
 {
-    k->specs = mem_zalloc(k->outlet_count + 3, sizeof(*k->specs));
+    k->specs = mem_zalloc(k->outlet_count + 4, sizeof(*k->specs));
     for (size_t i = 0; i < k->outlet_count; i++)
         add_spec(k, k->outlets[i].name, k->options.partitions, true);
     add_spec(k, k->txn_topic, 1, false);
     add_spec(k, k->letter_topic, 1, false);
+    add_spec(k, k->request_topic, 1, false);
     add_spec(k, k->state_topic, 1, true);
     return client_topic(k->client, k->txn_topic, &k->to_txn, reterr) != 0 ||
                    client_topic(k->client, k->letter_topic, &k->to_letter, reterr) != 0 ||
@@ -225,6 +259,7 @@ static int name_topics(struct ksink *k, struct err *reterr)
     if (!envelope_topic_of(prefix, ENVELOPE_TOPIC_TRANSACTION, k->txn_topic) ||
         !envelope_topic_of(prefix, ENVELOPE_TOPIC_DEAD_LETTER, k->letter_topic) ||
         !envelope_topic_of(prefix, ENVELOPE_TOPIC_STATE, k->state_topic) ||
+        !envelope_topic_of(prefix, ENVELOPE_TOPIC_REQUEST, k->request_topic) ||
         !envelope_topic("pgrekey", prefix, k->options.pipeline, k->transactional_id))
         return err_set(reterr, ERR_CONFIG, "kafka.prefix is too long");
     k->options.client.transactional_id = k->transactional_id;
@@ -234,6 +269,7 @@ static int name_topics(struct ksink *k, struct err *reterr)
 static void close_op(struct sink *sink)
 {
     struct ksink *k = ksink_of(sink);
+    client_tail_close(k->requests);
     client_close(k->client);
     for (size_t i = 0; k->shapes && i < map_rule_count(k->options.map); i++)
         shape_free(k->shapes[i]);
@@ -267,6 +303,10 @@ static const struct sink_ops OPS = {
     .measure = measure_op,
     .steps_due = ksteps_due,
     .steps_loaded = ksteps_loaded,
+    .resync_waits = kresync_waits,
+    .resyncs_read = kresync_read,
+    .resync_end = kresync_end,
+    .strays_find = kstrays_find,
     .mirror_read = kmirror_read,
     .snapshot_begin = klife_begin,
     .snapshot_plan = klife_plan,

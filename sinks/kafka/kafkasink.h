@@ -45,10 +45,26 @@ int kafkasink_open(const struct kafkasink_options *options, struct sink **ret_si
 struct kafkasink_look {
     enum pipeline_state state;
     uint64_t lsn, snapshot_lsn;
+    int64_t as_of_ms;         /* the source's time at that position; 0: not known */
     size_t letters;           /* rows that are dead letters, and not mapped since */
     size_t parts, parts_done; /* of the snapshot */
+    size_t resyncs;           /* that are not over */
+    bool paused;
+    char pause_category[ERR_PAUSE_MAX], pause_reason[ERR_TEXT_MAX];
+    char slot[ERR_NAME_MAX]; /* of the position; "" where there is none */
 };
 int kafkasink_look(const struct client_options *client, const char *prefix, struct kafkasink_look *ret_look,
                    struct err *reterr) MUST_CHECK;
+
+/* Asks the publisher, which takes requests about once a second, or at its next start (ask.c). */
+int kafkasink_ask_resync(const struct client_options *client, const char *prefix, const struct resync_ask *ask,
+                         int64_t *ret_id, struct err *reterr) MUST_CHECK;
+int kafkasink_ask_resume(const struct client_options *client, const char *prefix, struct err *reterr) MUST_CHECK;
+int kafkasink_resync_report(const struct client_options *client, const char *prefix, int64_t id,
+                            struct resync_report *ret_report, struct err *reterr) MUST_CHECK;
+/* Position, parts, steps, dead letters and resyncs are forgotten; topics stay. Shuts out a publisher that still is
+ * there. */
+int kafkasink_forget(const struct client_options *client, const char *prefix, const char *pipeline,
+                     struct err *reterr) MUST_CHECK;
 
 #endif

@@ -35,7 +35,8 @@ struct ksink {
     struct kafkasink_options options;
     enum envelope_format format;
     char transactional_id[ENVELOPE_TOPIC_MAX];
-    char txn_topic[ENVELOPE_TOPIC_MAX], letter_topic[ENVELOPE_TOPIC_MAX], state_topic[ENVELOPE_TOPIC_MAX];
+    char txn_topic[ENVELOPE_TOPIC_MAX], letter_topic[ENVELOPE_TOPIC_MAX], state_topic[ENVELOPE_TOPIC_MAX],
+        request_topic[ENVELOPE_TOPIC_MAX];
     struct client *client;
     rd_kafka_topic_t *to_txn, *to_letter, *to_state;
     struct state *state;
@@ -50,11 +51,13 @@ struct ksink {
 
     enum pipeline_state phase;
     uint64_t lsn, snapshot_lsn;
+    int64_t as_of_us; /* the source's time at lsn */
     struct ktxn txn;
     uint64_t rows_open; /* rows in the open Kafka transaction */
     bool taken_over;
     bool stale; /* a transaction was given up: what `state` holds of it is not so */
     bool resume_requested;
+    struct client_tail *requests; /* NULL: not open yet */
     struct breaker *breaker;
     struct sink_figures figures;
 
@@ -95,6 +98,29 @@ int publish_tick(struct ksink *k, struct err *reterr) MUST_CHECK;
 /* letters.c */
 int letter_put(struct ksink *k, const struct row *row, uint64_t lsn, uint32_t xid, struct err *reterr) MUST_CHECK;
 int letter_resolve(struct ksink *k, const struct row *row, uint64_t lsn, uint32_t xid, struct err *reterr) MUST_CHECK;
+
+/* requests.c: takes what operators ask for into the state, in a Kafka transaction of its own. all: to the end of the
+ * topic, as it is now; else what has arrived. No-op where the topic is not there yet. */
+int krequests_take(struct ksink *k, bool all, struct err *reterr) MUST_CHECK;
+
+/* resyncs.c */
+int kresync_add(struct ksink *k, int64_t id, const struct resync_ask *ask, struct err *reterr) MUST_CHECK;
+/* One that was asked for, but not begun, and reads all rows of this rule? */
+bool kresync_refills(const struct ksink *k, const struct rule *rule);
+/* TRUNCATE: the table is read again, and what is gone there is deleted. In the open Kafka transaction. */
+int kresync_truncated(struct ksink *k, const struct row *row, struct err *reterr) MUST_CHECK;
+int kresync_progress(struct ksink *k, const struct resync_progress *progress, struct err *reterr) MUST_CHECK;
+int kresync_waits(struct sink *sink, bool *ret_waits, struct err *reterr) MUST_CHECK;
+int kresync_read(struct sink *sink, struct resync_record ***ret_records, size_t *ret_count,
+                 struct err *reterr) MUST_CHECK;
+int kresync_end(struct sink *sink, const struct resync_record *record, const char *result,
+                struct err *reterr) MUST_CHECK;
+#define RECORD_RESYNC "{\"kind\":\"resync\""
+#define RECORD_PAUSE "{\"kind\":\"pause\"}"
+
+/* strays.c */
+int kstrays_find(struct sink *sink, const struct rule *rule, uint64_t since, uint64_t *at,
+                 const struct sink_strays *strays, struct err *reterr) MUST_CHECK;
 
 /* steps.c */
 int ksteps_check(struct ksink *k, struct err *reterr) MUST_CHECK;

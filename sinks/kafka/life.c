@@ -16,12 +16,33 @@ static void topic_key(const char *name, char *text, size_t size)
     snprintf(text, size, "{\"kind\":\"topic\",\"name\":\"%s\"}", name); /* names need no escaping */
 }
 
-static int refuse_missing(const struct topic_spec *spec, struct err *reterr)
+static int refuse_missing(const struct topic_spec *spec, const struct rule *rule, struct err *reterr)
 {
     (void)err_set(reterr, ERR_REFUSED,
                   "topic %s was deleted: its rows are gone, and making it anew would leave it empty", spec->name);
     (void)err_pause(reterr, "topic_deleted");
-    return err_hint(reterr, "restore it; or take a new kafka.prefix and a new snapshot");
+    if (!rule)
+        return err_hint(reterr, "restore it; or take a new kafka.prefix and a new snapshot");
+    return err_hint(reterr, "`pgrekey resync %s.%s`, then run again: it is made anew and filled from the source",
+                    rule->from_schema, rule->from_table);
+}
+
+/* Gone, though it was recorded. A data topic whose tables are all about to be read again may be made anew, and so may
+ * that of requests. */
+static int check_missing(struct ksink *k, const struct topic_spec *spec, struct err *reterr)
+{
+    const struct rule *any = NULL;
+    if (strcmp(spec->name, k->request_topic) == 0)
+        return 0;
+    for (size_t i = 0; i < map_rule_count(k->options.map); i++) {
+        const struct rule *rule = map_rule(k->options.map, i);
+        if (strcmp(k->outlet_of[i]->name, spec->name) != 0)
+            continue;
+        any = rule;
+        if (!kresync_refills(k, rule))
+            return refuse_missing(spec, rule, reterr);
+    }
+    return any ? 0 : refuse_missing(spec, NULL, reterr);
 }
 
 /* The state topic is last in specs: without it nothing is known of the others. */
@@ -32,8 +53,8 @@ int klife_topics(struct ksink *k, struct err *reterr)
         return -1;
     for (size_t i = 0; i < k->spec_count; i++) {
         topic_key(k->specs[i].name, key, sizeof(key));
-        if (!k->specs[i].present && state_get(k->state, key))
-            return refuse_missing(&k->specs[i], reterr);
+        if (!k->specs[i].present && state_get(k->state, key) && check_missing(k, &k->specs[i], reterr) != 0)
+            return -1;
     }
     if (topics_check(k->client, k->specs, k->spec_count, reterr) != 0 ||
         topics_make(k->client, &k->options.topics, k->specs, k->spec_count, reterr) != 0)
@@ -57,7 +78,8 @@ static int refuse_used(struct ksink *k, struct err *reterr)
         return -1;
     for (size_t i = 0; i < k->spec_count; i++) {
         uint64_t written = 0;
-        if (!k->specs[i].present || strcmp(k->specs[i].name, k->state_topic) == 0)
+        if (!k->specs[i].present || strcmp(k->specs[i].name, k->state_topic) == 0 ||
+            strcmp(k->specs[i].name, k->request_topic) == 0)
             continue;
         if (topics_written(k->client, k->specs[i].name, &written, reterr) != 0)
             return -1;

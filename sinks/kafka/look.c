@@ -1,7 +1,9 @@
 /* A look at the state topic from outside, for `pgrekey status`. */
+#include <stdio.h>
 #include <string.h>
 
 #include "sinks/kafka/ksink.h"
+#include "sinks/kafka/resyncs.h"
 
 static bool count_record(void *context, const char *key, const char *value)
 {
@@ -16,6 +18,21 @@ static bool count_record(void *context, const char *key, const char *value)
     return true;
 }
 
+static void read_pause(const struct state *state, struct kafkasink_look *look)
+{
+    const char *text = state_get(state, RECORD_PAUSE);
+    struct arena arena;
+    if (!text)
+        return;
+    arena_init(&arena, 0);
+    const struct jsontree *record = jsontree_parse(text, strlen(text), &arena);
+    const char *category = jsontree_text(record, "category", &arena), *reason = jsontree_text(record, "reason", &arena);
+    look->paused = true;
+    snprintf(look->pause_category, sizeof(look->pause_category), "%s", category ? category : "");
+    snprintf(look->pause_reason, sizeof(look->pause_reason), "%s", reason ? reason : "");
+    arena_done(&arena);
+}
+
 static void read_position(const struct state *state, struct kafkasink_look *look)
 {
     const char *text = state_get(state, RECORD_POSITION);
@@ -28,6 +45,9 @@ static void read_position(const struct state *state, struct kafkasink_look *look
     look->state = phase && strcmp(phase, "streaming") == 0 ? PIPELINE_STREAMING : PIPELINE_SNAPSHOT;
     look->lsn = (uint64_t)jsontree_int(record, "lsn");
     look->snapshot_lsn = (uint64_t)jsontree_int(record, "snapshot_lsn");
+    look->as_of_ms = jsontree_int(record, "as_of_ms");
+    const char *slot = jsontree_text(record, "slot", &arena);
+    snprintf(look->slot, sizeof(look->slot), "%s", slot ? slot : "");
     arena_done(&arena);
 }
 
@@ -42,6 +62,8 @@ int kafkasink_look(const struct client_options *client, const char *prefix, stru
     int failed = state_load(state, client, topic, reterr);
     if (!failed) {
         read_position(state, ret_look);
+        read_pause(state, ret_look);
+        ret_look->resyncs = resyncs_waiting(state);
         state_each(state, "", count_record, ret_look);
     }
     state_free(state);

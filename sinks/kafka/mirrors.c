@@ -33,12 +33,14 @@ static char *copy(const char *text, size_t len)
     return own;
 }
 
-static int take(void *context, const char *key, size_t key_len, const char *value, size_t len, struct err *reterr)
+static int take(void *context, const struct client_message *message, struct err *reterr)
 {
     struct mirror *mirror = context;
     struct mirror_row *row;
+    const char *key = message->key;
+    size_t key_len = message->key_len;
     HASH_FIND(hh, mirror->rows, key, key_len, row);
-    if (!value) {
+    if (!message->value) {
         if (row)
             forget(mirror, row);
         return 0;
@@ -53,8 +55,8 @@ static int take(void *context, const char *key, size_t key_len, const char *valu
         HASH_ADD_KEYPTR(hh, mirror->rows, row->key, key_len, row);
     }
     free(row->value);
-    row->value = copy(value, len);
-    row->value_len = len;
+    row->value = copy(message->value, message->len);
+    row->value_len = message->len;
     return 0;
 }
 

@@ -145,12 +145,16 @@ static int put_upsert(struct ksink *k, const struct row *row, struct err *reterr
     return put_event(k, row, &event, row->locator, &header, reterr);
 }
 
-static int refuse_truncate(const struct row *row, struct err *reterr)
+static int put_truncate(struct ksink *k, const struct row *row, struct err *reterr)
 {
-    (void)err_set(reterr, ERR_REFUSED, "TRUNCATE of %s.%s on the source: a topic cannot be emptied (rule %s)",
-                  row->rule->from_schema, row->rule->from_table, row->rule->name);
+    const struct rule *rule = row->rule;
+    if (rule->on_truncate == TRUNCATE_ROWS)
+        return kresync_truncated(k, row, reterr);
+    (void)err_set(reterr, ERR_REFUSED, "TRUNCATE of %s.%s on the source, and rule %s says truncate: pause",
+                  rule->from_schema, rule->from_table, rule->name);
     (void)err_pause(reterr, "truncate");
-    return err_hint(reterr, "take a new kafka.prefix and a new snapshot");
+    return err_hint(reterr, "with truncate: rows in the mapping its published rows are deleted one by one: change it, "
+                            "then start again");
 }
 
 static int put_row(struct ksink *k, const struct row *row, struct err *reterr)
@@ -173,7 +177,7 @@ static int put_row(struct ksink *k, const struct row *row, struct err *reterr)
                                                    : "gone",
                           NULL, reterr);
     case ROW_REJECT: return letter_put(k, row, k->txn.lsn, k->txn.xid, reterr);
-    case ROW_TRUNCATE: return refuse_truncate(row, reterr);
+    case ROW_TRUNCATE: return put_truncate(k, row, reterr);
     }
     return 0;
 }
@@ -227,6 +231,7 @@ static int close_transaction(struct ksink *k, const struct txn_mark *mark, struc
     if (k->txn.events > 0 && put_end(k, reterr) != 0)
         return -1;
     k->lsn = mark->end_lsn;
+    k->as_of_us = mark->commit_us;
     k->txn = (struct ktxn){0};
     k->figures.transactions++;
     return 0;
@@ -279,7 +284,8 @@ int publish_batch(struct sink *sink, const struct batch *batch, struct err *rete
     arena_reset(&k->scratch, (size_t)1 << 20);
     if (client_begin(k->client, reterr) != 0)
         return -1;
-    if (put_batch(k, batch, reterr) != 0 || publish_refuse_if_open(k, reterr) != 0)
+    if (put_batch(k, batch, reterr) != 0 || publish_refuse_if_open(k, reterr) != 0 ||
+        (batch->resync && kresync_progress(k, batch->resync, reterr) != 0))
         return give_up(k);
     if (batch->complete)
         k->lsn = batch->end_lsn;

@@ -47,6 +47,7 @@ int krecord_put_position(struct ksink *k, struct err *reterr)
     buf_reset(out);
     buf_printf(out, "{\"state\":\"%s\",\"lsn\":%" PRIu64 ",\"snapshot_lsn\":%" PRIu64,
                k->phase == PIPELINE_STREAMING ? "streaming" : "snapshot", k->lsn, k->snapshot_lsn);
+    buf_printf(out, ",\"as_of_ms\":%" PRId64, k->as_of_us / 1000);
     put_text(out, "system_identifier", source->system_identifier);
     buf_printf(out, ",\"timeline\":%" PRIu32, source->timeline);
     put_text(out, "database", source->database);
@@ -105,6 +106,7 @@ int krecord_read_position(struct ksink *k, struct err *reterr)
     const char *text = state_get(k->state, RECORD_POSITION);
     k->phase = PIPELINE_NEW;
     k->lsn = k->snapshot_lsn = 0;
+    k->as_of_us = 0;
     k->txn = (struct ktxn){0};
     if (!text)
         return 0;
@@ -119,6 +121,7 @@ int krecord_read_position(struct ksink *k, struct err *reterr)
         k->phase = strcmp(phase, "streaming") == 0 ? PIPELINE_STREAMING : PIPELINE_SNAPSHOT;
         k->lsn = (uint64_t)jsontree_int(record, "lsn");
         k->snapshot_lsn = (uint64_t)jsontree_int(record, "snapshot_lsn");
+        k->as_of_us = jsontree_int(record, "as_of_ms") * 1000;
         if (open) {
             failed = refuse_half(k, record, &arena, reterr);
             read_open_transaction(k, open);

@@ -85,19 +85,22 @@ void state_each(const struct state *state, const char *prefix,
     }
 }
 
-static int take(void *context, const char *key, size_t key_len, const char *value, size_t len, struct err *reterr)
+static char *copy(const char *text, size_t len)
 {
-    char *own_key = mem_alloc(key_len + 1), *own_value = value ? mem_alloc(len + 1) : NULL;
+    char *own = mem_alloc(len + 1);
+    memcpy(own, text ? text : "", text ? len : 0);
+    own[text ? len : 0] = '\0';
+    return own;
+}
+
+static int take(void *context, const struct client_message *message, struct err *reterr)
+{
+    char *key = copy(message->key, message->key_len),
+         *value = message->value ? copy(message->value, message->len) : NULL;
     (void)reterr;
-    memcpy(own_key, key ? key : "", key_len);
-    own_key[key_len] = '\0';
-    if (own_value) {
-        memcpy(own_value, value, len);
-        own_value[len] = '\0';
-    }
-    state_set(context, own_key, own_value);
-    free(own_key);
-    free(own_value);
+    state_set(context, key, value);
+    free(key);
+    free(value);
     return 0;
 }
 

@@ -78,10 +78,13 @@ nap_ms "$(random_between 300 900)"
 engine_kill
 engine_start
 load_start 600 2 "$T/small.sql@10" "$T/large.sql@1"
+pgrekey resync item --wait 0s >/dev/null 2>&1 || true
 kill_loop "$PGREKEY_KILLS" 200 1800
 load_stop
 published 120
-exact "$PGREKEY_KILLS kills of the publisher"
+exact "$PGREKEY_KILLS kills of the publisher, which also read a table again"
+nothing_to_resync() { [ "$(pgrekey status --json | topic_py 'print(d["resyncs"])')" = 0 ]; }
+check "the resync came to its end" wait_for 60 "the resync" nothing_to_resync
 
 # --- broker killed and started again, in the midst of Kafka transactions
 

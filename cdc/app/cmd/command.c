@@ -211,7 +211,8 @@ static const struct command commands[] = {
     {.name = "drop",
      .summary = "end the pipeline: drop its slot and forget its position",
      .detail = "Leaves no slot behind, so that the source keeps no WAL for it. The rows on the target stay. Refused "
-               "while its engine runs.",
+               "while its engine runs. Of `sink: kafka` the topics stay; a new run wants another kafka.prefix, or the "
+               "topics removed.",
      .options = BIT(YES) | BIT(SLOT_ONLY),
      .settings = true,
      .run = cmd_drop},

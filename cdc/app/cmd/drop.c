@@ -6,6 +6,7 @@
 #include "cdc/app/cmd/confirm.h"
 #include "cdc/app/cmd/json.h"
 #include "cdc/app/cmd/request_cmd.h"
+#include "cdc/app/cmd/topics_cmd.h"
 #include "cdc/pg/pg.h"
 #include "cdc/source/slot.h"
 #include "sinks/postgres/mirror/mirror.h"
@@ -140,6 +141,8 @@ static int run_drop(struct drop *drop)
 int cmd_drop(const struct cli *cli)
 {
     struct drop drop = {.cli = cli};
+    if (topics_are_the_sink(cli) && !command_has(cli->line, OPT_SLOT_ONLY))
+        return topics_drop(cli);
     int code = run_drop(&drop);
     pipeline_report_free(drop.report);
     pg_close(drop.source);

@@ -4,6 +4,7 @@
 
 #include "cdc/app/cmd/json.h"
 #include "cdc/app/cmd/request_cmd.h"
+#include "cdc/app/cmd/topics_cmd.h"
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/state/request.h"
 
@@ -121,6 +122,8 @@ int cmd_resume(const struct cli *cli)
     struct err err = {0};
     PGconn *target = NULL;
     struct pipeline_report *report = NULL;
+    if (topics_are_the_sink(cli))
+        return topics_resume(cli);
     if (cli_open_target(cli, &target, &err) < 0)
         return cli_fail(cli->json, &err);
     int code;

@@ -5,17 +5,19 @@
 #include "cdc/app/cmd/json.h"
 #include "cdc/app/cmd/progress.h"
 #include "cdc/app/cmd/request_cmd.h"
+#include "cdc/app/cmd/topics_cmd.h"
 #include "cdc/base/clock.h"
 #include "cdc/pg/pg.h"
 #include "sinks/postgres/snapshot/resync_store.h"
 
 #define POLL_MS 100
 #define LOOK_POLLS 3 /* so many polls between two looks at whether the engine is there still */
-#define MISSED_MAX 5 /* looks: between two sessions it is not */
+#define MISSED_MAX 5         /* looks: between two sessions it is not */
+#define MISSED_TOPICS_MAX 20 /* a publisher's session takes longer to begin */
 
 struct waiting {
     const struct cli *cli;
-    PGconn *target;
+    PGconn *target; /* NULL: the sink is Kafka */
     int64_t id;
     bool engine_running;
     struct resync_report report;
@@ -45,15 +47,32 @@ static int refuse_paused(const struct pipeline_report *report, struct err *reter
     return err_hint(reterr, "`pgrekey resume` first: a table is read again while the stream runs");
 }
 
-static int look_for_engine(struct waiting *w, int *missed, struct err *reterr)
+static int engine_runs(const struct waiting *w, bool *ret_running, struct err *reterr)
 {
     struct pipeline_report *report;
+    if (!w->target)
+        return topics_engine_runs(w->cli, ret_running, reterr);
     if (pipeline_report_read(w->target, w->cli->settings->pipeline, &report, reterr) < 0)
         return -1;
-    *missed = report->engine_running ? 0 : *missed + 1;
-    w->engine_running = *missed < MISSED_MAX;
+    *ret_running = report->engine_running;
     pipeline_report_free(report);
     return 0;
+}
+
+static int look_for_engine(struct waiting *w, int *missed, struct err *reterr)
+{
+    bool running = false;
+    if (engine_runs(w, &running, reterr) != 0)
+        return -1;
+    *missed = running ? 0 : *missed + 1;
+    w->engine_running = *missed < (w->target ? MISSED_MAX : MISSED_TOPICS_MAX);
+    return 0;
+}
+
+static int read_report(struct waiting *w, struct err *reterr)
+{
+    return w->target ? resync_report(w->target, w->id, &w->report, reterr)
+                     : topics_resync_report(w->cli, w->id, &w->report, reterr);
 }
 
 /* Until it is done, the time is over, or no engine is there. wait_s < 0: for ever. */
@@ -65,7 +84,7 @@ static int wait_for_end(struct waiting *w, int64_t wait_s, struct err *reterr)
     int failed = 0, missed = 0;
     progress_init(&progress, stderr, !w->cli->quiet && !w->cli->json, "resync", "rows");
     for (int poll = 1; !failed; poll++) {
-        failed = resync_report(w->target, w->id, &w->report, reterr);
+        failed = read_report(w, reterr);
         if (!failed && poll % LOOK_POLLS == 0)
             failed = look_for_engine(w, &missed, reterr);
         if (failed || w->report.done || !w->report.exists || !w->engine_running ||
@@ -148,10 +167,24 @@ static int run(const struct cli *cli, PGconn *target, struct err *reterr)
     return tell(&w);
 }
 
+static int run_topics(const struct cli *cli, struct err *reterr)
+{
+    struct waiting w = {.cli = cli, .engine_running = true};
+    struct resync_ask ask;
+    if (take_ask(cli, &ask, reterr) < 0 || topics_ask_resync(cli, &ask, &w.id, reterr) != 0 ||
+        wait_for_end(&w, command_seconds(cli->line, OPT_WAIT, -1), reterr) != 0)
+        return -1;
+    return tell(&w);
+}
+
 int cmd_resync(const struct cli *cli)
 {
     struct err err = {0};
     PGconn *target = NULL;
+    if (topics_are_the_sink(cli)) {
+        int done = run_topics(cli, &err);
+        return done < 0 ? cli_fail(cli->json, &err) : done;
+    }
     if (cli_open_target(cli, &target, &err) < 0)
         return cli_fail(cli->json, &err);
     int code = run(cli, target, &err);

@@ -378,7 +378,7 @@ static int session(struct run *run, struct err *reterr)
         if (check_not_behind(engine, reterr) != 0 ||
             lookups_load(engine->binding.lookups, engine->sink, INT_MAX, reterr) != 0 ||
             resync_begin(engine, reterr) != 0 || open_stream(engine, reterr) != 0 ||
-            sink_take_over(engine->sink, reterr) != 0)
+            sink_take_over(engine->sink, reterr) != 0 || resync_begin_kept(engine, reterr) != 0)
             return -1;
         turn_leave(engine);
         run->streamed = true;

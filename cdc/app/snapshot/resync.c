@@ -12,6 +12,7 @@
 #include "cdc/app/engine/receiver.h"
 #include "cdc/app/snapshot/resync_piece.h"
 #include "cdc/app/snapshot/snapshot.h"
+#include "cdc/app/snapshot/sweep.h"
 #include "cdc/base/clock.h"
 #include "cdc/base/log.h"
 #include "cdc/base/lsn.h"
@@ -31,7 +32,7 @@ enum state { IDLE, MAKING, READY };
 
 struct resync {
     struct engine *engine;
-    PGconn *target; /* the records, and the target's keys */
+    PGconn *target; /* the records, and the target's keys; NULL where the sink keeps what there is to know */
     PGconn *source; /* asked about the slot that is being made */
     struct resync_record *record;
     const struct relation *relation;
@@ -39,6 +40,9 @@ struct resync {
     enum state state;
     bool done;
     size_t piece_rows;
+    struct resync_record **kept; /* by the sink, of those kept_next and on are still to come */
+    size_t kept_count, kept_next;
+    struct sweep sweep;
 
     struct snapshot_point point;
     uint64_t gate; /* while MAKING: the point lies behind it */
@@ -66,7 +70,7 @@ static const char *table_of(const struct resync *x)
 
 static int note(struct resync *x, const char *text, struct err *reterr)
 {
-    if (!x->record || strcmp(x->note, text) == 0)
+    if (!x->record || !x->target || strcmp(x->note, text) == 0)
         return 0;
     snprintf(x->note, sizeof(x->note), "%s", text);
     return resync_note(x->target, x->record, *text ? text : NULL, reterr);
@@ -101,16 +105,26 @@ static int find_relation(struct resync *x, struct err *reterr)
     return 0;
 }
 
-static int end_record(struct resync *x, bool failed, const char *result, struct err *reterr)
+static void tell_end(const struct resync *x, bool failed, const char *result)
 {
     char quoted[LOG_QUOTED_MAX];
     log_event(failed ? LOG_WARN : LOG_INFO, failed ? "resync_failed" : "resync_done",
               "table=%s id=%lld rows=%llu msg=%s", x->record->table, (long long)x->record->id,
               (unsigned long long)x->record->rows, log_quote(result, quoted, sizeof(quoted)));
-    int rc = resync_ended(x->target, x->engine->settings->pipeline, x->record, failed, result, reterr);
+}
+
+static void forget_record(struct resync *x)
+{
     resync_record_free(x->record);
     x->record = NULL;
     x->note[0] = '\0';
+}
+
+static int end_record(struct resync *x, bool failed, const char *result, struct err *reterr)
+{
+    tell_end(x, failed, result);
+    int rc = resync_ended(x->target, x->engine->settings->pipeline, x->record, failed, result, reterr);
+    forget_record(x);
     return rc;
 }
 
@@ -122,7 +136,47 @@ static int begin_record(struct resync *x, const struct relation *relation, struc
     snprintf(name, sizeof(name), "%s.%s", relation->schema, relation->name);
     log_event(LOG_INFO, record->begun ? "resync_goes_on" : "resync_begins", "table=%s id=%lld reason=%s", name,
               (long long)record->id, record->reason);
-    return resync_begun(x->target, record, name, expected, reterr);
+    return x->target ? resync_begun(x->target, record, name, expected, reterr) : 0;
+}
+
+/* --- records that the sink keeps --- */
+
+/* What no rule reads is over at once: there is no applier yet. */
+static int read_kept(struct resync *x, struct err *reterr)
+{
+    struct sink *sink = x->engine->sink;
+    if (sink_resyncs_read(sink, &x->kept, &x->kept_count, reterr) != 0)
+        return -1;
+    for (size_t i = 0; i < x->kept_count; i++) {
+        struct err err = {0};
+        x->record = x->kept[i];
+        bool fits = find_relation(x, &err) == 0 && x->relation;
+        x->record = NULL;
+        if (fits)
+            continue;
+        x->record = x->kept[i];
+        tell_end(x, true, err.message);
+        int failed = sink_resync_end(sink, x->record, err.message, reterr);
+        forget_record(x);
+        x->kept[i] = NULL;
+        if (failed)
+            return -1;
+    }
+    return 0;
+}
+
+static int take_kept(struct resync *x, struct err *reterr)
+{
+    while (x->kept_next < x->kept_count && !x->kept[x->kept_next])
+        x->kept_next++;
+    x->done = x->kept_next == x->kept_count;
+    if (x->done)
+        return 0;
+    x->record = x->kept[x->kept_next];
+    x->kept[x->kept_next++] = NULL;
+    x->piece_rows = at_most(PIECE_ROWS, x->engine->settings->snapshot_range_rows);
+    sweep_begin(&x->sweep);
+    return find_relation(x, reterr) != 0 ? -1 : begin_record(x, x->relation, reterr);
 }
 
 static struct part *next_part(const struct engine *engine)
@@ -143,6 +197,8 @@ static int take_record(struct resync *x, struct err *reterr)
         x->done = !x->part;
         return 0;
     }
+    if (!x->target && !x->record)
+        return take_kept(x, reterr);
     while (!x->record) {
         struct err err = {0};
         if (resync_next(x->target, x->engine->settings->pipeline, &x->record, reterr) != 0)
@@ -252,18 +308,52 @@ static void size_next_piece(struct resync *x, double waited_s, double held_s)
         at_most(rows < PIECE_ROWS_MIN ? PIECE_ROWS_MIN : (size_t)rows, x->engine->settings->snapshot_range_rows);
 }
 
+static void sum_up(const struct resync_record *record, char *text, size_t size)
+{
+    snprintf(text, size, "%llu rows read, %llu gone", (unsigned long long)record->rows,
+             (unsigned long long)record->removed);
+}
+
 static int after_piece(struct resync *x, bool last, const struct err *failure, struct err *reterr)
 {
     char result[256];
     if (failure)
         return end_record(x, true, failure->message, reterr);
-    if (!last)
-        return resync_moved(x->target, x->record, x->point.lsn, reterr);
     if (resync_moved(x->target, x->record, x->point.lsn, reterr) != 0)
         return -1;
-    snprintf(result, sizeof(result), "%llu rows read, %llu gone", (unsigned long long)x->record->rows,
-             (unsigned long long)x->record->removed);
+    if (!last)
+        return 0;
+    sum_up(x->record, result, sizeof(result));
     return end_record(x, false, result, reterr);
+}
+
+/* The same where it goes with the batch. Of a table that was read whole, rows are still to be found that the source has
+ * no more. */
+static const struct resync_progress *put_progress(struct resync *x, struct receiver *r, bool last,
+                                                  const struct err *failure)
+{
+    struct batch *batch = r->handover->filling;
+    struct resync_record *record = x->record;
+    struct resync_progress *progress = arena_zalloc(&batch->arena, 1, sizeof(*progress));
+    char result[256] = "";
+    if (last && !record->read) {
+        record->read = true;
+        last = !sweep_is_due(&x->sweep, record);
+    }
+    if (last)
+        sum_up(record, result, sizeof(result));
+    const char *told = failure ? failure->message : result;
+    *progress = (struct resync_progress){.id = record->id,
+                                         .next = record->next ? arena_strdup(&batch->arena, record->next) : NULL,
+                                         .rows = record->rows,
+                                         .removed = record->removed,
+                                         .since = record->since,
+                                         .read = record->read,
+                                         .over = last || failure,
+                                         .failed = failure != NULL,
+                                         .result = *told ? arena_strdup(&batch->arena, told) : NULL};
+    batch->resync = progress;
+    return progress;
 }
 
 /* The part is done with the transaction that brings it, also where it is empty. */
@@ -299,6 +389,37 @@ static int run_part(struct resync *x, struct receiver *r, struct err *reterr)
     return 0;
 }
 
+static int read_piece(struct resync *x, struct piece *piece, struct err *reterr)
+{
+    if (!x->target && x->record->read)
+        return sweep_read(&x->sweep, piece, reterr);
+    if (x->record->since == 0)
+        x->record->since = x->point.lsn;
+    return piece_read(piece, reterr);
+}
+
+/* What a piece has brought is on the target, or is given up. */
+static int close_piece(struct resync *x, struct receiver *r, bool last, const struct err *failure, struct err *reterr)
+{
+    if (x->target) {
+        receiver_commit(r, x->point.lsn, clock_wall_us(), 0);
+        return receiver_drain(r, reterr) != 0 ? -1 : run_stop ? 0 : after_piece(x, last, failure, reterr);
+    }
+    r->transaction_rows++; /* how far it is goes with it, also where it is empty */
+    receiver_commit(r, x->point.lsn, clock_wall_us(), 0);
+    const struct resync_progress *progress = put_progress(x, r, last, failure);
+    bool over = progress->over, failed = progress->failed;
+    char result[ERR_TEXT_MAX];
+    snprintf(result, sizeof(result), "%s", progress->result ? progress->result : "");
+    if (receiver_drain(r, reterr) != 0)
+        return -1;
+    if (run_stop || !over)
+        return 0;
+    tell_end(x, failed, result);
+    forget_record(x);
+    return 0;
+}
+
 /* The stream has reached the point. What a piece cannot read because of what was asked for ends the request; it has
  * added nothing, or rows that are right. */
 static int run_piece(struct resync *x, struct receiver *r, struct err *reterr)
@@ -316,21 +437,21 @@ static int run_piece(struct resync *x, struct receiver *r, struct err *reterr)
     if (x->part)
         return run_part(x, r, reterr);
     receiver_begin(r);
-    int failed = piece_read(&piece, &failure);
+    int failed = read_piece(x, &piece, &failure);
     bool fault = failed && (failure.kind == ERR_POISON || failure.kind == ERR_CONFIG);
     if (failed && !fault) {
         *reterr = failure;
         return -1;
     }
-    receiver_commit(r, x->point.lsn, clock_wall_us(), 0);
-    if (receiver_drain(r, reterr) != 0 || run_stop)
-        return run_stop ? 0 : -1;
+    if (close_piece(x, r, piece.last, fault ? &failure : NULL, reterr) != 0)
+        return -1;
+    if (run_stop)
+        return 0;
     size_next_piece(x, (double)(began_us - x->asked_us) / 1e6, (double)(clock_mono_us() - began_us) / 1e6);
     x->note[0] = '\0';
-    failed = after_piece(x, piece.last, fault ? &failure : NULL, reterr);
     snapshot_point_done(&x->point);
     x->state = IDLE;
-    return failed;
+    return 0;
 }
 
 /* --- the receiver's side --- */
@@ -358,6 +479,8 @@ static int step(struct resync *x, struct receiver *r, struct err *reterr)
         x->next_us = clock_mono_us() + AGAIN_US;
         return note(x, "waits until the stream is less than a minute behind", reterr);
     }
+    if (!x->target && x->record && x->record->read && sweep_look(&x->sweep, r, x->relation, x->record, reterr) != 0)
+        return -1;
     return ask_for_point(x, reterr);
 }
 
@@ -420,7 +543,7 @@ int resync_begin(struct engine *engine, struct err *reterr)
     resync_close(engine->resync);
     engine->resync = NULL;
     engine->resync_wanted = false;
-    if (engine->skip && !engine->joining)
+    if ((engine->skip && !engine->joining) || engine->sink->ops->resyncs_read)
         return 0;
     if (!engine->joining && sink_resync_waits(engine->sink, &waits, reterr) != 0)
         return -1;
@@ -431,6 +554,23 @@ int resync_begin(struct engine *engine, struct err *reterr)
     engine->resync = x;
     struct pgsink_options options = engine_sink_options(engine);
     return resync_connect(&options, &x->target, reterr);
+}
+
+int resync_begin_kept(struct engine *engine, struct err *reterr)
+{
+    bool waits = false;
+    if (!engine->sink->ops->resyncs_read)
+        return 0;
+    resync_close(engine->resync);
+    engine->resync = NULL;
+    engine->resync_wanted = false;
+    if (engine->skip || sink_resync_waits(engine->sink, &waits, reterr) != 0)
+        return engine->skip ? 0 : -1;
+    if (!waits)
+        return 0;
+    engine->resync = mem_zalloc(1, sizeof(*engine->resync));
+    engine->resync->engine = engine;
+    return read_kept(engine->resync, reterr);
 }
 
 void resync_close(struct resync *x)
@@ -447,6 +587,10 @@ void resync_close(struct resync *x)
     }
     snapshot_point_done(&x->point);
     resync_record_free(x->record);
+    for (size_t i = 0; i < x->kept_count; i++)
+        resync_record_free(x->kept[i]);
+    free(x->kept);
+    sweep_done(&x->sweep);
     pg_close(x->target);
     pg_close(x->source);
     free(x);

@@ -32,6 +32,8 @@ struct resync;
 /* At the beginning of a session: is anything to be read again? Sets engine->resync, NULL where not (or not yet: a
  * resumed snapshot is joined first). The stream must then be asked for the ends of commits. */
 int resync_begin(struct engine *engine, struct err *reterr) MUST_CHECK;
+/* The same for a sink that keeps them itself, once it has taken over. */
+int resync_begin_kept(struct engine *engine, struct err *reterr) MUST_CHECK;
 void resync_close(struct resync *x); /* NULL is fine; waits for its thread, which it tells to end */
 
 /* The receiver's, each with NULL fine. Before a transaction that ends at end_lsn: comes back when that may be received.

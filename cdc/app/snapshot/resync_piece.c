@@ -10,7 +10,7 @@
 #include "sinks/postgres/apply/target.h"
 
 #define KEYS_A_PIECE 500
-#define STAY_ROWS 1000 /* after so many the servers hear of us */
+#define STAY_ROWS 500 /* after so many the servers hear of us */
 
 static bool looks_for_strays(const struct map *map, const struct rule *rule)
 {
@@ -146,6 +146,8 @@ static int remove_strays(struct piece *p, const struct rule *rule, const struct 
 int piece_remove_strays(struct piece *p, const struct rule *const *rules, size_t count, const struct copy_range *range,
                         struct seen *seen, struct err *reterr)
 {
+    if (!p->target)
+        return 0;
     if (seen->count)
         qsort(seen->keys, seen->count, sizeof(*seen->keys), compare_keys);
     for (size_t i = 0; i < count; i++)
@@ -250,13 +252,51 @@ static int read_next_keys(struct piece *p, PGconn *conn, struct err *reterr)
     return 0;
 }
 
+static int open_point(const struct piece *p, PGconn **ret_conn, struct err *reterr)
+{
+    return engine_open_source(p->receiver->engine->settings, "resync rows", ENGINE_PATIENT, ret_conn, reterr) != 0 ||
+                   snapshot_join(*ret_conn, p->point->name, reterr) != 0
+               ? -1
+               : 0;
+}
+
 int piece_read(struct piece *p, struct err *reterr)
 {
     PGconn *conn = NULL;
-    int failed = engine_open_source(p->receiver->engine->settings, "resync rows", ENGINE_PATIENT, &conn, reterr) != 0 ||
-                 snapshot_join(conn, p->point->name, reterr) != 0;
+    int failed = open_point(p, &conn, reterr);
     if (!failed)
         failed = p->record->key_count ? read_next_keys(p, conn, reterr) : read_next_range(p, conn, reterr);
+    pg_close(conn);
+    return failed ? -1 : 0;
+}
+
+static int delete_gone(struct piece *p, PGconn *conn, const struct rule *rule, const char *key, struct err *reterr)
+{
+    struct engine *engine = p->receiver->engine;
+    struct arena *arena = &p->receiver->handover->filling->arena;
+    const struct sample_options options = {
+        .relation = p->relation, .limit = 1, .keys = &key, .key_count = 1, .never = engine_never, .context = engine};
+    struct change **changes, *gone;
+    size_t count;
+    if (sample_read(conn, &options, arena, &changes, &count, reterr) != 0)
+        return -1;
+    if (count > 0)
+        return 0;
+    gone = arena_alloc(arena, sizeof(*gone));
+    return sample_key(conn, p->relation, key, arena, &gone->identity, reterr) != 0
+               ? -1
+               : add_stray(p, gone, rule, NULL, reterr);
+}
+
+int piece_read_gone(struct piece *p, const struct rule *rule, const char *const *keys, size_t count, struct err *reterr)
+{
+    PGconn *conn = NULL;
+    int failed = open_point(p, &conn, reterr);
+    for (size_t i = 0; i < count && !failed; i++) {
+        failed = delete_gone(p, conn, rule, keys[i], reterr);
+        if (!failed && i % STAY_ROWS == STAY_ROWS - 1)
+            failed = receiver_stay(p->receiver, reterr);
+    }
     pg_close(conn);
     return failed ? -1 : 0;
 }

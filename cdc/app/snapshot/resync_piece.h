@@ -29,7 +29,7 @@ struct piece {
     struct resync_record *record; /* its next, rows and removed move */
     const struct relation *relation;
     const struct snapshot_point *point;
-    PGconn *target;
+    PGconn *target; /* NULL: it cannot be asked for its keys */
     size_t rows_wanted;
     bool last; /* nothing is left behind this one */
 };
@@ -40,5 +40,8 @@ int piece_remove_strays(struct piece *p, const struct rule *const *rules, size_t
                         struct seen *seen, struct err *reterr) MUST_CHECK;
 
 int piece_read(struct piece *piece, struct err *reterr) MUST_CHECK;
+/* Deletes by one rule of those keys that the source has not. */
+int piece_read_gone(struct piece *piece, const struct rule *rule, const char *const *keys, size_t count,
+                    struct err *reterr) MUST_CHECK;
 
 #endif

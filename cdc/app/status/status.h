@@ -70,7 +70,7 @@ void status_print(const struct status *status);
 int status_print_json(const struct status *status);
 
 struct cli;
-/* Of `sink: kafka` (topics_sink.c): what the topics and the slot tell. Prints it; the exit code. */
+/* Of `sink: kafka` (status_topics.c): what the topics and the slot tell. Prints it; the exit code. */
 int status_topics(const struct cli *cli);
 
 #endif

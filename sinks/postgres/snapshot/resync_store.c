@@ -134,19 +134,6 @@ int resync_next(PGconn *conn, const char *pipeline, struct resync_record **ret_r
     return 0;
 }
 
-void resync_record_free(struct resync_record *record)
-{
-    if (!record)
-        return;
-    char *texts[] = {record->table, record->reason, record->lo, record->hi, record->next};
-    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
-        free(texts[i]);
-    for (size_t i = 0; i < record->key_count; i++)
-        free(record->keys[i]);
-    free(record->keys);
-    free(record);
-}
-
 static int update(PGconn *conn, const struct resync_record *record, const char *sql, int param_count,
                   const char **params, struct err *reterr)
 {

@@ -12,32 +12,7 @@
 #include "cdc/base/err.h"
 #include "cdc/base/relation.h"
 #include "sinks/postgres/pgsink.h"
-
-/* What is asked for: a whole table; a range of its first key column, both ends included; or some keys. */
-struct resync_ask {
-    const char *table;       /* of the source: "table" or "schema.table" */
-    const char *reason;      /* NULL: "asked" */
-    const char *lo, *hi;     /* NULL: open */
-    const char *const *keys; /* each a value, or a JSON array of them */
-    size_t key_count;
-};
-
-struct resync_record {
-    int64_t id;
-    char *table, *reason;
-    char *lo, *hi, *next; /* next: done to before here; NULL: nothing yet */
-    char **keys;
-    size_t key_count;
-    bool begun;
-    uint64_t rows, removed;
-};
-
-/* For the operator: how far it is. */
-struct resync_report {
-    bool exists, begun, done, failed;
-    uint64_t expected, rows, removed;
-    char table[2 * ERR_NAME_MAX], result[ERR_TEXT_MAX];
-};
+#include "sinks/resync.h"
 
 int resync_put(PGconn *conn, const char *pipeline, const struct resync_ask *ask, int64_t *ret_id,
                struct err *reterr) MUST_CHECK;
@@ -49,7 +24,6 @@ int resync_report(PGconn *conn, int64_t id, struct resync_report *ret_report, st
 int resync_connect(const struct pgsink_options *options, PGconn **ret_conn, struct err *reterr) MUST_CHECK;
 /* The oldest one that is not finished; *ret_record NULL where there is none. */
 int resync_next(PGconn *conn, const char *pipeline, struct resync_record **ret_record, struct err *reterr) MUST_CHECK;
-void resync_record_free(struct resync_record *record); /* NULL is fine */
 /* It is under way; `table` as schema.table. */
 int resync_begun(PGconn *conn, const struct resync_record *record, const char *table, double expected,
                  struct err *reterr) MUST_CHECK;
