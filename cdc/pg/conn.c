@@ -227,19 +227,37 @@ static bool put_settings(struct buf *sql, const char *session)
     return valid && !buf_overflowed(sql);
 }
 
+/* How every session prints and reads values, whatever role or database have set: their text is what is carried, so it
+ * is the same in the stream, in a snapshot, in a row read by key and on the target. lc_monetary speaks for money. Names
+ * are quoted by us alone. A hidden row is an error. And nothing ends a session, or a statement, but who asks for it. */
+#define ALWAYS                                                                                                         \
+    "-c DateStyle=ISO -c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 -c bytea_output=hex "          \
+    "-c lc_monetary=C -c standard_conforming_strings=on -c quote_all_identifiers=off -c transform_null_equals=off "    \
+    "-c array_nulls=on -c xmloption=content -c row_security=off "                                                      \
+    "-c default_transaction_isolation=read\\ committed "                                                               \
+    "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 "
+
+static const char *always(PGconn *conn)
+{
+    return PQserverVersion(conn) >= 140000 ? ALWAYS "-c idle_session_timeout=0 " : ALWAYS;
+}
+
 static int apply_session(const struct pg_options *options, PGconn *conn, struct err *reterr)
 {
+    struct buf session;
     struct buf sql;
     int rc;
 
-    if (!options->session || !options->session[strspn(options->session, " ")])
-        return 0;
+    buf_init(&session, 4 << 10);
+    buf_puts(&session, always(conn));
+    buf_puts(&session, options->session ? options->session : "");
     buf_init(&sql, 64 << 10);
-    if (put_settings(&sql, options->session))
+    if (!buf_overflowed(&session) && put_settings(&sql, buf_text(&session)))
         rc = pg_run(conn, options->side, "setting up the session", buf_text(&sql), reterr);
     else
         rc = err_set(reterr, ERR_CONFIG, "%s: session settings are not of the form -c name=value", options->side);
     buf_done(&sql);
+    buf_done(&session);
     return rc;
 }
 

@@ -17,7 +17,8 @@ struct pg_options {
     const char *conninfo;      /* keywords or URI */
     const char *password_file; /* its first line is the password; NULL for none */
     const char *application_name;
-    const char *session;       /* "-c name=value -c …", set once connected (poolers drop options); NULL for none */
+    const char *session;       /* "-c name=value -c …", set once connected (poolers drop options), beside what every
+                                  session has: text as we read it, row_security off, no timeouts; NULL for no more */
     bool replication;          /* replication=database */
     bool utf8_only;            /* the database is to hold whatever comes: no other encoding will do */
     int connect_timeout_s;     /* 0: 15 */

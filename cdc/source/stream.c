@@ -20,7 +20,6 @@
 #include "cdc/base/clock.h"
 #include "cdc/base/lsn.h"
 #include "cdc/pg/pg.h"
-#include "cdc/source/session.h"
 #include "cdc/source/slot.h"
 #include "cdc/source/wal2json.h"
 
@@ -210,7 +209,6 @@ int stream_open(const struct stream_options *options, struct stream **ret_stream
                                     .conninfo = options->conninfo,
                                     .password_file = options->password_file,
                                     .application_name = "pgrekey",
-                                    .session = SOURCE_SESSION " -c lock_timeout=0",
                                     .replication = true};
     struct wal2json_options decoding = {options->relation, options->never, options->context};
     struct stream *stream = mem_zalloc(1, sizeof(*stream));

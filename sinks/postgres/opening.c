@@ -18,11 +18,8 @@
 /* Commits do not wait for the disk (durable.c says why that is safe). Our statements find their rows by index, and
  * the planner must not think otherwise over a table that has just been filled and not been analysed. */
 #define SESSION                                                                                                        \
-    "-c synchronous_commit=off -c row_security=off -c idle_in_transaction_session_timeout=0 -c DateStyle=ISO "         \
-    "-c TimeZone=UTC -c IntervalStyle=postgres -c extra_float_digits=3 -c bytea_output=hex -c lc_monetary=C "          \
-    "-c standard_conforming_strings=on -c jit=off -c enable_seqscan=off -c enable_hashjoin=off "                       \
-    "-c enable_mergejoin=off -c default_transaction_isolation=read\\ committed -c tcp_keepalives_idle=30 "             \
-    "-c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+    "-c synchronous_commit=off -c jit=off -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off "       \
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 
 /* What a role may be denied, one by one: the server's log stays free of values, and a dead client is noticed. */
 static const char *const WISHES[][2] = {

@@ -39,6 +39,13 @@ rows:
       note: note
 YAML
 settings_write
+# what a role or database may have set for its own sake changes nothing
+for side in source target; do
+    for setting in quote_all_identifiers=on transform_null_equals=on "DateStyle='German, DMY'" extra_float_digits=-5 \
+        "idle_session_timeout='1s'" "idle_in_transaction_session_timeout='1s'" default_transaction_isolation=serializable; do
+        "${side}_sql" "DO \$\$BEGIN EXECUTE format('ALTER DATABASE %I SET ', current_database()) || \$x\$$setting\$x\$; END\$\$"
+    done
+done
 
 check "init makes the engine's schema" pgrekey init
 check "init may run twice" pgrekey init

@@ -8,7 +8,6 @@
 #include "cdc/app/engine/sides.h"
 #include "cdc/base/log.h"
 #include "cdc/pg/pg.h"
-#include "cdc/source/session.h"
 
 void binding_done(struct binding *binding)
 {
@@ -26,8 +25,8 @@ int engine_open_source(const struct settings *settings, const char *what, enum e
                        struct err *reterr)
 {
     bool brief = kind == ENGINE_BRIEF;
-    char session[512], name[64];
-    snprintf(session, sizeof(session), "%s -c lock_timeout=%d", SOURCE_SESSION, brief ? BRIEF_LOCK_TIMEOUT_MS : 0);
+    char session[64], name[64];
+    snprintf(session, sizeof(session), "-c lock_timeout=%d", brief ? BRIEF_LOCK_TIMEOUT_MS : 0);
     snprintf(name, sizeof(name), "pgrekey %s", what);
     struct pg_options options = {
         .side = "source",
