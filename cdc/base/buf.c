@@ -90,6 +90,8 @@ void buf_put_json_string(struct buf *buf, const char *text, size_t len)
         case '\n': buf_append(buf, "\\n", 2); break;
         case '\r': buf_append(buf, "\\r", 2); break;
         case '\t': buf_append(buf, "\\t", 2); break;
+        case '\b': buf_append(buf, "\\b", 2); break;
+        case '\f': buf_append(buf, "\\f", 2); break;
         default: buf_printf(buf, "\\u%04x", c);
         }
     }

@@ -53,7 +53,7 @@ static inline void buf_putc(struct buf *buf, char c)
 
 void buf_puts(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* As a JSON string, quotes included; the bytes are taken as UTF-8 as they are. */
+/* As a JSON string, quotes included, as PostgreSQL's to_json() writes it; the bytes are taken as UTF-8 as they are. */
 void buf_put_json_string(struct buf *buf, const char *text, size_t len);
 
 static inline bool buf_overflowed(const struct buf *buf)

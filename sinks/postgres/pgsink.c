@@ -149,6 +149,11 @@ static bool is_plain_key(const char *type)
            strcmp(type, "uuid") == 0;
 }
 
+static bool is_text(const char *type)
+{
+    return strcmp(type, "text") == 0 || strcmp(type, "character varying") == 0;
+}
+
 /* Does the target row hold the source's key, so that its text there is the source's? */
 static bool knows_key(const struct pgsink *s, const struct target *target)
 {
@@ -158,9 +163,8 @@ static bool knows_key(const struct pgsink *s, const struct target *target)
     if (!source || source->key_count == 0 || rule->origin_count != source->key_count)
         return false;
     for (size_t i = 0; i < rule->origin_count; i++) {
-        const char *type = target->types[rule->origin[i]];
-        if (!is_plain_key(source->columns[source->key[i]].base_type) ||
-            (!is_plain_key(type) && strcmp(type, "text") != 0 && strcmp(type, "character varying") != 0))
+        const char *from = source->columns[source->key[i]].base_type, *to = target->types[rule->origin[i]];
+        if (!is_text(to) ? !is_plain_key(from) || !is_plain_key(to) : !is_plain_key(from) && !is_text(from))
             return false;
     }
     return true;

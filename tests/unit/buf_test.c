@@ -105,7 +105,7 @@ static void json_strings_are_escaped(void **state)
         {"", 0, "\"\""},
         {"plain", 5, "\"plain\""},
         {"a\"b\\c", 5, "\"a\\\"b\\\\c\""},
-        {"\n\r\t", 3, "\"\\n\\r\\t\""},
+        {"\n\r\t\b\f", 5, "\"\\n\\r\\t\\b\\f\""},
         {"\0x\x1f", 3, "\"\\u0000x\\u001f\""},
         {"Zürich 🦷\x7f", sizeof("Zürich 🦷\x7f") - 1, "\"Zürich 🦷\x7f\""},
     };

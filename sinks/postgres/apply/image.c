@@ -100,6 +100,8 @@ static bool take_escape(const char **at, char *out)
     case 'n': *out = '\n'; return true;
     case 'r': *out = '\r'; return true;
     case 't': *out = '\t'; return true;
+    case 'b': *out = '\b'; return true;
+    case 'f': *out = '\f'; return true;
     case 'u': return take_control(at, out);
     default: return false;
     }
