@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # The status page in headless Chromium: it renews itself without errors and without asking anybody else, and its parts are
-# named for a screen reader. PGREKEY_PICTURES=DIR keeps pictures, wide, narrow and dark. Chromium is too large for every
-# run: `deploy/install-deps browser`; without it this is skipped.
+# named for a screen reader. PGREKEY_PICTURES=DIR keeps pictures, wide, narrow and dark.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
 
-browser=$(command -v chromium || true)
+browser=$(command -v chromium-headless-shell || command -v chromium || true)
 if [ -z "$browser" ]; then
     echo "there is no chromium (deploy/install-deps browser)"
     exit 77
@@ -74,9 +73,9 @@ check "it is named" grep -q 'role="img" aria-labelledby="plot-title plot-words"'
 check "tables have heads that say what they head" test "$(grep -o 'scope="col"' "$T/dom" | wc -l)" -ge 12
 equals "no script or style failed" 0 "$(grep -cE 'CONSOLE.*(Refused|Error|error)' "$T/browser.log" || true)"
 equals "no value is on it" 0 "$(grep -c sesame "$T/dom" || true)"
-shown /dev/null --screenshot="$T/wide.png" --window-size=1280,1750
-shown /dev/null --screenshot="$T/narrow.png" --window-size=420,2900
-shown /dev/null --screenshot="$T/dark.png" --window-size=1280,1750 --blink-settings=preferredColorScheme=0
+shown /dev/null --screenshot="$T/wide.png" --window-size=1280,1480
+shown /dev/null --screenshot="$T/narrow.png" --window-size=420,2250
+shown /dev/null --screenshot="$T/dark.png" --window-size=1280,1480 --blink-settings=preferredColorScheme=0
 for picture in wide narrow dark; do
     check "a picture of it, $picture" test "$(stat -c %s "$T/$picture.png")" -gt 20000
     [ -z "${PGREKEY_PICTURES:-}" ] || cp "$T/$picture.png" "$PGREKEY_PICTURES/status-page-$picture.png"

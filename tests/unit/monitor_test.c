@@ -108,6 +108,9 @@ static void rows_that_wait_are_no_quarantine(void **state)
     shows(&view, render_metrics, "pgrekey_quarantine_oldest_seconds 61\n");
     shows(&view, render_metrics, "pgrekey_parked_rows 5\n");
     shows(&view, render_page, "3 stand aside, 5 wait for a parent");
+    shows(&view, render_page, "not on the target: 3.");
+    view.quarantine_open = view.waiting;
+    hides(&view, render_page, "not on the target");
 }
 
 static void ready_means_streaming_and_whole(void **state)
@@ -153,7 +156,23 @@ static void the_plot_tells_the_highest_lag_in_words(void **state)
     view.history.count = HISTORY_POINTS;
     shows(&view, render_page, "60 minutes are known. The highest lag was 4 min 10 s; now it is 0 s.");
     shows(&view, render_page, ">5 min 0 s</text>"); /* the scale */
+    shows(&view, render_page, "Lag over the last hour</h2>");
+    shows(&view, render_page, ">45 min ago</text>");
     hides(&view, render_page, "nan");
+}
+
+static void a_young_plot_has_a_short_scale(void **state)
+{
+    (void)state;
+    struct view view = a_view();
+    view.history.count = view.history.next = 48; /* four minutes */
+    shows(&view, render_page, "Lag over the last 4 minutes</h2>");
+    shows(&view, render_page, ">3 min ago</text>");
+    shows(&view, render_page, "d=\"M56.0 "); /* from edge to edge */
+    view.history.count = view.history.next = 49;
+    shows(&view, render_page, "Lag over the last 8 minutes</h2>");
+    view.history.count = view.history.next = 481;
+    shows(&view, render_page, "Lag over the last hour</h2>");
 }
 
 static void series_of_others_stand_in_their_family(void **state)
@@ -186,6 +205,7 @@ int main(void)
         cmocka_unit_test(ready_means_streaming_and_whole),
         cmocka_unit_test(alive_is_whoever_passes_by),
         cmocka_unit_test(the_plot_tells_the_highest_lag_in_words),
+        cmocka_unit_test(a_young_plot_has_a_short_scale),
         cmocka_unit_test(series_of_others_stand_in_their_family),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

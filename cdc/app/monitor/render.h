@@ -17,7 +17,8 @@ void render_json(const struct view *view, struct buf *out);
 /* One line of it, for people. */
 void render_line(const struct view *view, struct buf *out);
 
-/* render_plot.c: the lag of the last hour. */
+/* render_plot.c: the lag of the last hour, or of the last minutes where no more is known. */
+int render_plot_minutes(const struct view *view);
 void render_plot(const struct view *view, struct buf *out);
 /* Text inside HTML. */
 void render_put_text(struct buf *out, const char *text);

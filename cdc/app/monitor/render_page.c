@@ -60,8 +60,11 @@ static const char *lag_text(const struct view *view, char *text, size_t size)
 static void put_head(const struct view *view, struct buf *out)
 {
     char lag[32], when[32], duration[32];
-    buf_puts(out, "<header data-part=\"head\"><h1>pgrekey ");
-    render_put_text(out, view->pipeline);
+    buf_puts(out, "<header data-part=\"head\"><h1>pgrekey");
+    if (strcmp(view->pipeline, "pgrekey") != 0) {
+        buf_putc(out, ' ');
+        render_put_text(out, view->pipeline);
+    }
     buf_printf(out, "</h1><p class=\"state %s\" role=\"status\">%s", mood(view), state_word(view));
     if (view->phase != PHASE_SNAPSHOT && view->lag_s >= 0)
         buf_printf(out, ", %s behind", lag_text(view, lag, sizeof(lag)));
@@ -92,6 +95,11 @@ static void put_notices(const struct view *view, struct buf *out)
                  progress_bytes((double)view->retained_bytes, part, sizeof(part)),
                  progress_bytes((double)view->guard.limit_bytes, limit, sizeof(limit)));
         notice(out, view->guard.level >= GUARD_ACT ? "bad" : "warn", "The source's disk", text);
+    }
+    if (view->quarantine_open > view->waiting) {
+        snprintf(text, sizeof(text), "Rows that are not on the target: %" PRId64 ". pgrekey quarantine list says why.",
+                 view->quarantine_open - view->waiting);
+        notice(out, "warn", "Rows stand aside", text);
     }
     if (!view->source_reached)
         notice(out, "warn", "The source does not answer", "Figures of the source are those of the last look.");
@@ -144,7 +152,13 @@ static void put_figures(const struct view *view, struct buf *out)
 
 static void put_plot(const struct view *view, struct buf *out)
 {
-    buf_puts(out, "<section class=\"wide\" data-part=\"plot\"><h2>Lag over the last hour</h2><div class=\"scroll\">");
+    int minutes = render_plot_minutes(view);
+    buf_puts(out, "<section class=\"wide\" data-part=\"plot\"><h2>Lag over the last ");
+    if (minutes == 60)
+        buf_puts(out, "hour");
+    else
+        buf_printf(out, "%d minutes", minutes);
+    buf_puts(out, "</h2><div class=\"scroll\">");
     render_plot(view, out);
     buf_puts(out, "</div></section>");
 }
@@ -155,19 +169,20 @@ static void put_stages(const struct view *view, struct buf *out)
 {
     static const char *const units[VITALS_STAGES] = {"transactions", "changes", "rows", "rows", ""};
     char lsn[LSN_TEXT_MAX], all[32], rate[32];
-    buf_puts(out, "<section data-part=\"stages\"><h2>Stages</h2><div class=\"scroll\"><table><thead><tr>"
-                  "<th scope=\"col\">stage</th><th scope=\"col\">position</th><th scope=\"col\" class=\"n\">since start"
-                  "</th><th scope=\"col\" class=\"n\">a second</th></tr></thead><tbody>");
+    buf_puts(out,
+             "<section data-part=\"stages\"><h2>Stages</h2><div class=\"scroll\"><table><thead><tr>"
+             "<th scope=\"col\">stage</th><th scope=\"col\">position</th><th scope=\"col\" class=\"n x\">since start"
+             "</th><th scope=\"col\" class=\"n\">a second</th></tr></thead><tbody>");
     for (int i = 0; i < VITALS_STAGES; i++) {
         const struct view_stage *stage = &view->stages[i];
         buf_printf(out, "<tr><th scope=\"row\">%s</th><td>%s</td>", vitals_stage_name((enum vitals_stage)i),
                    stage->lsn ? lsn_format(stage->lsn, lsn) : "-");
         if (*units[i])
-            buf_printf(out, "<td class=\"n\">%s %s</td><td class=\"n\">%s</td></tr>",
+            buf_printf(out, "<td class=\"n x\">%s %s</td><td class=\"n\">%s</td></tr>",
                        progress_count((double)stage->items, all, sizeof(all)), units[i],
                        progress_count(stage->rate, rate, sizeof(rate)));
         else
-            buf_puts(out, "<td></td><td></td></tr>");
+            buf_puts(out, "<td class=\"x\"></td><td></td></tr>");
     }
     buf_puts(out, "</tbody></table></div><p class=\"soft\">Kafka: ");
     buf_puts(out, view->series_count ? "see /metrics" : "not available");
@@ -204,7 +219,7 @@ static void put_slot(const struct view *view, struct buf *out)
         snprintf(text, sizeof(text), "%s of %s (%.0f %%)", part,
                  progress_bytes((double)view->guard.limit_bytes, limit, sizeof(limit)), view->guard.used * 100);
     row(out, "WAL kept", text);
-    row(out, "limit",
+    row(out, "guard",
         view->guard.limit_bytes > 0 ? guard_level_name(view->guard.level) : "none known: set guard.wal_budget");
     if (view->guard.full_in_s >= 0)
         row(out, "used up in", progress_duration(view->guard.full_in_s, text, sizeof(text)));
@@ -245,18 +260,20 @@ static void put_snapshot(const struct view *view, struct buf *out)
 static void put_rules(const struct view *view, struct buf *out)
 {
     char rate[32], count[32];
-    buf_puts(out, "<section class=\"wide\" data-part=\"tables\"><h2>Tables</h2><div class=\"scroll\"><table><thead><tr>"
-                  "<th scope=\"col\">rule</th><th scope=\"col\">source</th><th scope=\"col\">target</th>"
-                  "<th scope=\"col\" class=\"n\">rows/s</th><th scope=\"col\" class=\"n\">mapped</th>"
-                  "<th scope=\"col\" class=\"n\">quarantined</th><th scope=\"col\" class=\"n\">excluded</th></tr>"
-                  "</thead><tbody>");
+    buf_puts(
+        out,
+        "<section class=\"wide\" data-part=\"tables\"><h2>Tables</h2><div class=\"scroll\"><table><thead><tr>"
+        "<th scope=\"col\">rule</th><th scope=\"col\" class=\"x\">source</th><th scope=\"col\" class=\"x\">target</th>"
+        "<th scope=\"col\" class=\"n\">rows/s</th><th scope=\"col\" class=\"n\">mapped</th>"
+        "<th scope=\"col\" class=\"n\">quarantined</th><th scope=\"col\" class=\"n\">excluded</th></tr>"
+        "</thead><tbody>");
     for (size_t i = 0; i < view->rule_count; i++) {
         const struct view_rule *rule = &view->rules[i];
         buf_puts(out, "<tr><th scope=\"row\">");
         render_put_text(out, rule->name);
-        buf_puts(out, "</th><td>");
+        buf_puts(out, "</th><td class=\"x\">");
         render_put_text(out, *rule->source_table ? rule->source_table : "derived");
-        buf_puts(out, "</td><td>");
+        buf_puts(out, "</td><td class=\"x\">");
         render_put_text(out, rule->target_table);
         buf_printf(out,
                    "</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%" PRId64

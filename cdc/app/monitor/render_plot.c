@@ -1,5 +1,5 @@
-/* The lag of the last hour as SVG: a line with its area, a scale in round seconds, and the same in words for who cannot
- * see it. */
+/* The lag of the last hour as SVG, or of as much as is known: a line with its area, a scale in round seconds, and the
+ * same in words for who cannot see it. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -28,9 +28,20 @@ static const struct history_point *point_at(const struct history *history, size_
     return &history->points[(oldest + index) % HISTORY_POINTS];
 }
 
-static double x_of(const struct history *history, size_t index)
+/* A young process's few minutes would be a needle at the edge of an hour. */
+int render_plot_minutes(const struct view *view)
 {
-    double from_right = (double)(history->count - 1 - index) / (HISTORY_POINTS - 1);
+    static const int spans[] = {4, 8, 20, 40};
+    size_t known_s = view->history.count * HISTORY_STEP_S;
+    for (size_t i = 0; i < sizeof(spans) / sizeof(*spans); i++)
+        if (known_s <= (size_t)spans[i] * 60)
+            return spans[i];
+    return 60;
+}
+
+static double x_of(const struct history *history, size_t index, int minutes)
+{
+    double from_right = (double)((history->count - 1 - index) * HISTORY_STEP_S) / (minutes * 60 - HISTORY_STEP_S);
     return WIDTH - from_right * (WIDTH - LEFT);
 }
 
@@ -40,21 +51,21 @@ static double y_of(double lag_s, double scale)
 }
 
 /* A run of known points: its line, and the area under it. */
-static void put_run(const struct history *history, size_t from, size_t to, double scale, struct buf *out)
+static void put_run(const struct history *history, size_t from, size_t to, double scale, int minutes, struct buf *out)
 {
     for (int area = 1; area >= 0; area--) {
         buf_printf(out, "<path class=\"%s\" d=\"", area ? "area" : "line");
         for (size_t i = from; i < to; i++)
-            buf_printf(out, "%c%.1f %.1f", i == from ? 'M' : 'L', x_of(history, i),
+            buf_printf(out, "%c%.1f %.1f", i == from ? 'M' : 'L', x_of(history, i, minutes),
                        y_of(point_at(history, i)->lag_s, scale));
         if (area)
-            buf_printf(out, "L%.1f %dL%.1f %dZ", x_of(history, to - 1), HEIGHT - BOTTOM, x_of(history, from),
-                       HEIGHT - BOTTOM);
+            buf_printf(out, "L%.1f %dL%.1f %dZ", x_of(history, to - 1, minutes), HEIGHT - BOTTOM,
+                       x_of(history, from, minutes), HEIGHT - BOTTOM);
         buf_puts(out, "\"/>");
     }
 }
 
-static void put_grid(double scale, struct buf *out)
+static void put_grid(double scale, int span, struct buf *out)
 {
     char text[32];
     for (int i = 0; i <= 2; i++) {
@@ -63,13 +74,13 @@ static void put_grid(double scale, struct buf *out)
         buf_printf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>", LEFT - 8, y + 4,
                    i ? progress_duration(value, text, sizeof(text)) : "0");
     }
-    for (int minutes = 60; minutes >= 0; minutes -= 15) {
-        double x = WIDTH - (double)minutes / 60 * (WIDTH - LEFT);
-        snprintf(text, sizeof(text), minutes ? "%d min ago" : "now", minutes);
+    for (int i = 4; i >= 0; i--) {
+        double minutes = (double)span * i / 4, x = WIDTH - minutes / span * (WIDTH - LEFT);
+        snprintf(text, sizeof(text), i ? "%g min ago" : "now", minutes);
         buf_printf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>", x, HEIGHT - 6,
-                   minutes == 60 ? "start"
-                   : minutes     ? "middle"
-                                 : "end",
+                   i == 4 ? "start"
+                   : i    ? "middle"
+                          : "end",
                    text);
     }
 }
@@ -78,24 +89,26 @@ void render_plot(const struct view *view, struct buf *out)
 {
     const struct history *history = &view->history;
     double highest = 0, scale;
+    int minutes = render_plot_minutes(view);
     char high[32], now[32];
     for (size_t i = 0; i < history->count; i++)
         highest = fmax(highest, point_at(history, i)->lag_s);
     scale = scale_of(highest);
     progress_duration(highest, high, sizeof(high));
     progress_duration(view->lag_s, now, sizeof(now));
-    buf_printf(out,
-               "<svg class=\"plot\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"plot-title plot-words\">"
-               "<title id=\"plot-title\">Lag over the last hour, in seconds</title><desc id=\"plot-words\">%zu minutes "
-               "are known. The highest lag was %s; now it is %s.</desc>",
-               WIDTH, HEIGHT, history->count * HISTORY_STEP_S / 60, high, view->lag_s < 0 ? "not known" : now);
-    put_grid(scale, out);
+    buf_printf(
+        out,
+        "<svg class=\"plot\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"plot-title plot-words\">"
+        "<title id=\"plot-title\">Lag over the last %d minutes, in seconds</title><desc id=\"plot-words\">%zu minutes "
+        "are known. The highest lag was %s; now it is %s.</desc>",
+        WIDTH, HEIGHT, minutes, history->count * HISTORY_STEP_S / 60, high, view->lag_s < 0 ? "not known" : now);
+    put_grid(scale, minutes, out);
     for (size_t i = 0; i < history->count;) {
         size_t from = i;
         while (i < history->count && point_at(history, i)->lag_s >= 0)
             i++;
         if (i - from > 1)
-            put_run(history, from, i, scale, out);
+            put_run(history, from, i, scale, minutes, out);
         if (i == from)
             i++;
     }

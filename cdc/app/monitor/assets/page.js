@@ -16,6 +16,7 @@ async function refresh() {
     }
   } catch (error) {
     if (age) age.textContent = 'pgrekey does not answer; what stands here is old';
+    if (age) age.className = 'bad';
   }
 }
 setInterval(refresh, EVERY_MS);
