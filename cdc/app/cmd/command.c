@@ -18,7 +18,7 @@
 
 static const struct option_def options[OPTION_COUNT] = {
     [OPT_CONFIG] = {"config", 'c', OPTION_FILE, "FILE", NULL,
-                    "settings file (else PGREKEY_CONFIG, else ./pgrekey.yaml where it exists)"},
+                    "settings file (else PGREKEY_CONFIG, ./pgrekey.yaml, /etc/pgrekey/pgrekey.yaml)"},
     [OPT_SET] = {"set", 0, OPTION_TEXT, "NAME=VALUE", NULL, "one setting, over file and environment; may be repeated"},
     [OPT_QUIET] = {"quiet", 'q', OPTION_FLAG, NULL, NULL, "errors only, no progress"},
     [OPT_VERBOSE] = {"verbose", 'v', OPTION_FLAG, NULL, NULL, "log at level debug"},

@@ -189,5 +189,6 @@ void help_print_man(FILE *out)
     }
     fprintf(out, ".SH ENVIRONMENT\n.TP\n.B PGREKEY_CONFIG\nThe settings file, where \\fB\\-\\-config\\fR is not "
                  "given.\n.TP\n.B NO_COLOR\nNo colours.\n.PP\nThe PG* variables of libpq hold for what the DSNs leave "
-                 "open.\n.SH FILES\n.TP\n.I pgrekey.yaml\nThe settings, in the working directory.\n");
+                 "open.\n.SH FILES\n.TP\n.I pgrekey.yaml\nThe settings, in the working directory; else\n.TP\n.I "
+                 "/etc/pgrekey/pgrekey.yaml\nthose of the service.\n");
 }

@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "cdc/app/cmd/suggest.h"
@@ -22,11 +23,10 @@
 
 #define FILE_MAX_BYTES ((size_t)1 << 20)
 #define SETTINGS_FILE "pgrekey.yaml"
+#define SETTINGS_SYSTEM_FILE "/etc/pgrekey/pgrekey.yaml" /* the service's */
 #define MINUTE_MS INT64_C(60000)
 #define DAY_S INT64_C(86400)
 #define AT(field) offsetof(struct settings, field)
-
-extern char **environ;
 
 static const struct setting table[] = {
     {"pipeline", SETTING_NAME, AT(pipeline), 0, 0, "pgrekey", NULL, NULL,
@@ -92,6 +92,10 @@ static const struct setting table[] = {
     {"target.position_interval", SETTING_DURATION_MS, AT(target_position_interval_ms), 100, 60 * MINUTE_MS, "10s", NULL,
      NULL, "How often the position is written while nothing that concerns the mapping happens."},
 
+    {"sink", SETTING_CHOICE, AT(sink), 0, 0, "postgres", "postgres|kafka", NULL,
+     "Where `pgrekey run` writes: straight into the target, or into topics. For topics the target is only asked how "
+     "its tables look."},
+
     {"kafka.bootstrap", SETTING_TEXT, AT(kafka_bootstrap), 0, 0, NULL, NULL, NULL,
      "The brokers to begin with: host:port, with commas between."},
     {"kafka.prefix", SETTING_TEXT, AT(kafka_prefix), 0, 0, "pgrekey", NULL, NULL,
@@ -101,19 +105,6 @@ static const struct setting table[] = {
      "with @ before it is the first line of that file: sasl.password=@/etc/pgrekey/kafka-password."},
     {"kafka.properties_file", SETTING_PATH, AT(kafka_properties_file), 0, 0, NULL, NULL, NULL,
      "A file of such properties, one on each line: the place for sasl.password and other secrets."},
-
-    {"replay.masking", SETTING_CHOICE, AT(replay_masking), 0, 0, "on", "on|off", NULL,
-     "Whether `pgrekey replay` masks rows by the mapping's `mask:`. off: the copy holds everything as it is."},
-    {"replay.group", SETTING_TEXT, AT(replay_group), 0, 0, NULL, NULL, NULL,
-     "A consumer group: several `pgrekey replay` that name it share the partitions. Each key stays in order, source "
-     "transactions do not stay whole. Without it one replays whole transactions."},
-    {"masking.key_file", SETTING_PATH, AT(masking_key_file), 0, 0, NULL, NULL, NULL,
-     "A file with the secret that values are masked by, 16 bytes or more. The same secret masks alike."},
-
-    {"sink", SETTING_CHOICE, AT(sink), 0, 0, "postgres", "postgres|kafka", NULL,
-     "Where `pgrekey run` writes: straight into the target, or into topics. For topics the target is only asked how "
-     "its "
-     "tables look."},
     {"kafka.schemas", SETTING_BOOL, AT(kafka_schemas), 0, 1, "false", NULL, NULL,
      "Put Kafka Connect's schema into every message: sinks that want one need no registry then. Messages grow."},
     {"kafka.tombstones", SETTING_BOOL, AT(kafka_tombstones), 0, 1, "true", NULL, NULL,
@@ -132,8 +123,7 @@ static const struct setting table[] = {
     {"kafka.delete_retention", SETTING_DURATION_MS, AT(kafka_delete_retention_ms), 0, 3650 * DAY_S * 1000, "14d", NULL,
      NULL,
      "For so long a topic that is made keeps deletes, and transactions and dead letters theirs. A replay into a "
-     "database "
-     "with an older position is refused. At least kafka.min_compaction_lag."},
+     "database with an older position is refused. At least kafka.min_compaction_lag."},
     {"kafka.message_max_bytes", SETTING_BYTES, AT(kafka_message_max_bytes), 1000, 1000000000, "8MB", NULL, NULL,
      "The largest message; a topic that is made allows as much. A larger row pauses the pipeline."},
     {"kafka.transaction_max_rows", SETTING_COUNT, AT(kafka_transaction_max_rows), 1, INT64_C(1000000000), "100000",
@@ -143,6 +133,14 @@ static const struct setting table[] = {
      NULL, NULL,
      "After so long the broker ends a transaction that a dead publisher left open. Not above its own "
      "transaction.max.timeout.ms."},
+
+    {"replay.masking", SETTING_CHOICE, AT(replay_masking), 0, 0, "on", "on|off", NULL,
+     "Whether `pgrekey replay` masks rows by the mapping's `mask:`. off: the copy holds everything as it is."},
+    {"replay.group", SETTING_TEXT, AT(replay_group), 0, 0, NULL, NULL, NULL,
+     "A consumer group: several `pgrekey replay` that name it share the partitions. Each key stays in order, source "
+     "transactions do not stay whole. Without it one replays whole transactions."},
+    {"masking.key_file", SETTING_PATH, AT(masking_key_file), 0, 0, NULL, NULL, NULL,
+     "A file with the secret that values are masked by, 16 bytes or more. The same secret masks alike."},
 
     {"batch.max_rows", SETTING_COUNT, AT(batch_max_rows), 1, 1000000, "10000", NULL, NULL,
      "A batch is handed over at the latest with this many rows. A quiet stream applies each transaction at once."},
@@ -172,8 +170,8 @@ static const struct setting table[] = {
     {"guard.act_percent", SETTING_COUNT, AT(guard_act_percent), 1, 100, "85", NULL, NULL,
      "And acts from here on, as guard.action says."},
     {"guard.action", SETTING_CHOICE, AT(guard_action), 0, 0, "stop_snapshots", "alert|stop_snapshots|drop_slot", NULL,
-     "alert: tell it. stop_snapshots: also read no table again until there is room. drop_slot: also give up the slot "
-     "at 100 %, which saves the source and costs a new snapshot."},
+     "alert: tell it. stop_snapshots: also read no table, be it again or because it joins, until there is room. "
+     "drop_slot: also give up the slot at 100 %, which saves the source and costs a new snapshot."},
 
     {"http.listen", SETTING_TEXT, AT(http_listen), 0, 0, "127.0.0.1:9848", NULL, NULL,
      "Where metrics, health checks and the status page are: address:port, [::1]:port, or off. It has no password: "
@@ -638,7 +636,9 @@ int settings_load(const char *path, const struct setting_override *overrides, si
 {
     struct settings *settings = mem_zalloc(1, sizeof(*settings));
     set_defaults(settings);
-    int status = read_file(path ? path : SETTINGS_FILE, path != NULL, settings, reterr);
+    int status = path                               ? read_file(path, true, settings, reterr)
+                 : access(SETTINGS_FILE, F_OK) == 0 ? read_file(SETTINGS_FILE, false, settings, reterr)
+                                                    : read_file(SETTINGS_SYSTEM_FILE, false, settings, reterr);
     if (status == 0)
         status = read_environment(settings, reterr);
     for (size_t i = 0; i < override_count && status == 0; i++)

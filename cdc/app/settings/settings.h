@@ -82,8 +82,9 @@ struct setting_override {
     const char *name, *value;
 };
 
-/* Reads path (NULL: pgrekey.yaml in the working directory, if it is there), the environment (PGREKEY_SOURCE_DSN for
- * source.dsn) and the overrides (--set name=value). ERR_CONFIG names file, line and setting. */
+/* Reads path (NULL: pgrekey.yaml in the working directory, else /etc/pgrekey/pgrekey.yaml, if it is there), the
+ * environment (PGREKEY_SOURCE_DSN for source.dsn) and the overrides (--set name=value). ERR_CONFIG names file, line and
+ * setting. */
 int settings_load(const char *path, const struct setting_override *overrides, size_t override_count,
                   struct settings **ret_settings, struct err *reterr) MUST_CHECK;
 /* May this one change while an engine runs (SIGHUP)? */
