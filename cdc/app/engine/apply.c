@@ -154,7 +154,7 @@ static int report_durable(struct engine *engine, bool *ret_all, struct err *rete
 static int look_for_resync(struct engine *engine, struct err *reterr)
 {
     bool waits = false;
-    if (engine->resync || engine->skip || engine->resync_wanted || engine->hold_snapshots)
+    if (engine->resync || engine->skip || engine->resync_wanted)
         return 0;
     if (sink_resync_waits(engine->sink, &waits, reterr) != 0)
         return -1;

@@ -107,6 +107,7 @@ struct engine {
 
     _Atomic bool paused;
     _Atomic bool hold_snapshots; /* the guard over the source's WAL says so: nothing is read again, nothing begins */
+    _Atomic bool slot_given_up;  /* by the guard: a snapshot that is under way has become useless */
 };
 
 /* bind.c */

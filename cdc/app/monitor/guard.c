@@ -29,7 +29,7 @@ static void tell(struct monitor *m, const struct view *view)
                  guard_level_name(guard->level), retained, limit);
 }
 
-void monitor_guard(struct monitor *m, const struct view *view)
+void monitor_guard(struct monitor *m, struct view *view)
 {
     const struct tunables tunables = monitor_tunables(m);
     int64_t now_us = clock_mono_us();
@@ -49,6 +49,7 @@ void monitor_guard(struct monitor *m, const struct view *view)
         .growth = m->retained_pace.count >= RETAINED_LOOKS_MIN ? pace_rate(&m->retained_pace, RETAINED_WINDOW_US) : 0};
     bool changed = guard_look(&m->guard, &tunables.guard, &slot);
     enum guard_level level = m->guard.level;
+    view->guard = m->guard;
     pthread_mutex_unlock(&m->lock);
     enum guard_action action = tunables.action;
     m->engine->hold_snapshots = level >= GUARD_ACT && action >= GUARD_STOP_SNAPSHOTS;
@@ -81,6 +82,7 @@ int monitor_drop_slot(struct monitor *m, PGconn *conn, struct err *reterr)
         if (slot.exists && slot_drop(conn, name, 1, reterr) != 0)
             continue;
         m->drop_wanted = false;
+        m->engine->slot_given_up = true;
         log_event(LOG_ERROR, "slot_dropped", "slot=%s why=guard", name);
         vitals_event(m->vitals, LOG_ERROR, "slot_dropped",
                      "the guard has given up slot %s, as guard.action says; a new snapshot is needed", name);

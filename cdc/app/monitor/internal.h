@@ -93,7 +93,8 @@ void notify_tick(const struct view *view, bool healthy, bool *told_ready);
 void notify_reloading(void);
 void notify_stopping(void);
 
-void monitor_guard(struct monitor *monitor, const struct view *view);
+/* Brings view->guard up to date. */
+void monitor_guard(struct monitor *monitor, struct view *view);
 int monitor_drop_slot(struct monitor *monitor, PGconn *conn, struct err *reterr) MUST_CHECK;
 
 /* The source's WAL end as it was last seen; 0: not yet. */

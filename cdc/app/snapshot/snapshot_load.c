@@ -19,8 +19,22 @@ struct worker {
     struct batch batch;
 };
 
+/* Without its slot a snapshot leads nowhere. */
+static int look_at_slot(const struct engine *engine, struct err *reterr)
+{
+    if (!engine->slot_given_up)
+        return 0;
+    (void)err_set(reterr, ERR_REFUSED,
+                  "the guard has given up replication slot %s in the midst of the snapshot, for the source's sake",
+                  engine->settings->source_slot);
+    return err_hint(reterr, "the source needs room for the WAL of a whole snapshot: see guard.wal_budget. Then "
+                            "`pgrekey drop`, empty the target tables, run again");
+}
+
 static int load_batch(struct worker *w, const struct part *part, bool last, struct err *reterr)
 {
+    if (look_at_slot(w->snapshot->engine, reterr) != 0)
+        return -1;
     w->batch.snapshot_part = part->id;
     w->batch.part_done = last;
     w->batch.complete = true;
@@ -139,7 +153,8 @@ static int load_levels(struct snapshot *s, struct crew *crew, struct err *reterr
     struct engine *engine = s->engine;
     for (s->level = 0; s->level < s->level_count; s->level++)
         if ((crew_wanted(crew, s->level) && load_lookups(s, reterr) != 0) || crew_load(crew, s->level, reterr) != 0 ||
-            fast_load_level_done(engine, s->level, reterr) != 0 || sink_derive_all(engine->sink, s->level, reterr) != 0)
+            fast_load_level_done(engine, s->level, reterr) != 0 ||
+            sink_derive_all(engine->sink, s->level, reterr) != 0 || look_at_slot(engine, reterr) != 0)
             return -1;
     return 0;
 }
