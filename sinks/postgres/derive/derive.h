@@ -79,6 +79,10 @@ bool derive_has_keys(const struct pgsink *s);
  * so it may be run again. For the snapshot. */
 int derive_all(struct pgsink *s, int index, struct err *reterr) MUST_CHECK;
 
+/* Behind a snapshot, in a transaction of its own: rows that stood there before, whose keys wait or are rejected, go as
+ * they would while streaming. */
+int derive_settle_adopted(struct pgsink *s, struct err *reterr) MUST_CHECK;
+
 /* --- parents (park.h) --- */
 /* Rows of a place are about to be deleted, `ids` as an array literal. Derived rows that refer to them let go of them,
  * and their keys are to be run again; `ways` is park_leaving's. */

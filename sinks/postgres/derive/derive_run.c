@@ -449,9 +449,10 @@ static int merge(struct pgsink *s, struct derive_one *one, const struct derive_r
     struct derive_tally tally = {0};
     int64_t rows = 0, missing = 0;
 
-    if (query(s, one, range, &rows, reterr) || (rows > 1 && mark_doubles(s, one, reterr)) ||
-        derive_parents(s, one, range, &missing, reterr) || (missing && decide_parked(s, one, reterr)) ||
-        decide(s, one, range, &tally, reterr) || write_all(s, one, &tally, account, reterr))
+    if (query(s, one, range, &rows, reterr) || (rows && derive_forget_unmet(s, one, reterr)) ||
+        (rows > 1 && mark_doubles(s, one, reterr)) || derive_parents(s, one, range, &missing, reterr) ||
+        (missing && decide_parked(s, one, reterr)) || decide(s, one, range, &tally, reterr) ||
+        write_all(s, one, &tally, account, reterr))
         return -1;
     return derive_settle(s, one, range, &tally, account, reterr);
 }

@@ -251,6 +251,12 @@ int derive_restore(struct pgsink *s, struct derive_one *one, struct err *reterr)
 int derive_forget_kept(struct pgsink *s, struct derive_one *one, const struct derive_range *range,
                        struct err *reterr) MUST_CHECK;
 
+/* --- derive_adopted.c --- */
+/* Rows `t` of the input but those that stood there before and that no source row has come for, as a condition. */
+void derive_put_seen(struct buf *sql, const struct pgsink *s, const struct derive_input *input);
+/* Of columns that it owns of others' rows: the result forgets such rows. */
+int derive_forget_unmet(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
+
 /* --- derive_quick.c --- */
 void derive_quick_free(struct derive_one *one);
 

@@ -303,10 +303,16 @@ int touched_own(struct pgsink *s, struct derive_one *one, bool old, struct err *
 
 int touched_all(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
-    for (size_t i = 0; i < one->input_count; i++)
-        if (take_input(s, one, &one->inputs[i], MOMENT_ALONE, "true", 0, NULL, reterr))
-            return -1;
-    return 0;
+    int failed = 0;
+
+    for (size_t i = 0; !failed && i < one->input_count; i++) {
+        struct buf seen;
+        buf_init(&seen, DERIVE_SQL_MAX);
+        derive_put_seen(&seen, s, &one->inputs[i]);
+        failed = take_input(s, one, &one->inputs[i], MOMENT_ALONE, session_text(&seen), 0, NULL, reterr);
+        buf_done(&seen);
+    }
+    return failed ? -1 : 0;
 }
 
 /* --- rows by locator --- */

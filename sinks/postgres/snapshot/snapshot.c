@@ -383,7 +383,7 @@ int pgsink_snapshot_settle(struct sink *sink, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
 
-    return opening_read_bounds(s, reterr) || park_sweep(s, reterr) ? -1 : 0;
+    return opening_read_bounds(s, reterr) || park_sweep(s, reterr) || derive_settle_adopted(s, reterr) ? -1 : 0;
 }
 
 int pgsink_level_loaded(struct sink *sink, int level, struct err *reterr)
