@@ -3,8 +3,11 @@
 #
 #   half_had DIR DB OUT                      "table key id", the oldest of each legacy key, after upgrade-1
 #   half_source DIR DB OUT                   "table key" of all that the source has
-#   half_kept OUT DIR DB                     prints each row that the source has and whose id is another one now
+#   half_kept OUT DIR DB [STANDING]          prints each row that the source has and that is not there by its id; of a key
+#                                               that has no row now only where STANDING is empty
 #   half_without_extra OUT DIR DB COPY       a copy of the database without the rows that the source does not have
+#   half_rows SOURCE DB TARGET DB OUT        "table key", "table key id": what the source has, what stands there of it
+#   half_since THEN NOW OUT                  "table id": rows that stood there, whose source row went since
 
 # table, its legacy key on the target, whose rows it is, the key there
 HALF_KEYS='offices legacy_office_id dispatch_office id
@@ -34,10 +37,11 @@ operations legacy_operation_id dispatch_operation id
 purchases legacy_purchase_id dispatch_payment id'
 
 half_had() {
-    local tab key oldest
+    local tab key oldest own
     while read -r tab key _; do
         oldest=$(cluster_psql "$1" "$2" -c "SELECT 'created_at, ' FROM pg_attribute WHERE attrelid = '$tab'::regclass AND attname = 'created_at' AND NOT attisdropped")
-        echo "SELECT DISTINCT ON ($key) '$tab', $key, id FROM $tab WHERE $key IS NOT NULL ORDER BY $key, ${oldest}id;"
+        case $tab in purchases) own=" AND source_table IS DISTINCT FROM 'dispatch_purchase'" ;; *) own= ;; esac
+        echo "SELECT DISTINCT ON ($key) '$tab', $key, id FROM $tab WHERE $key IS NOT NULL$own ORDER BY $key, ${oldest}id;"
     done <<<"$HALF_KEYS" | cluster_psql "$1" "$2" -F ' ' -f - | LC_ALL=C sort >"$3.had"
 }
 half_source() {
@@ -51,7 +55,11 @@ half_source() {
 half_kept() {
     LC_ALL=C join -j 1 -o 1.2,1.3,1.4 <(awk '{ print $1 "/" $2, $0 }' "$1.had" | LC_ALL=C sort -k1,1) <(awk '{ print $1 "/" $2 }' "$1.source" | LC_ALL=C sort) >"$1.known"
     half_had "$2" "$3" "$1.now"
-    LC_ALL=C sort "$1.known" | LC_ALL=C comm -23 - "$1.now.had"
+    if [ -n "${4:-}" ]; then
+        awk 'NR == FNR { now[$1 " " $2] = $3; next } ($1 " " $2) in now && now[$1 " " $2] != $3' "$1.now.had" "$1.known"
+    else
+        LC_ALL=C sort "$1.known" | LC_ALL=C comm -23 - "$1.now.had"
+    fi
 }
 # half_without_extra OUT DIR DB COPY
 half_without_extra() {
@@ -74,4 +82,35 @@ half_without_extra() {
         echo "DELETE FROM doctor_offices WHERE doctor_id NOT IN (SELECT id FROM doctors) OR office_id NOT IN (SELECT id FROM offices);"
         echo "DELETE FROM case_files WHERE file_id NOT IN (SELECT id FROM files);"
     } | cluster_psql "$2" "$4" -f -
+}
+
+# Whose row it is no more, though that row is there: excluded by the pair's rule.
+half_of() {
+    case $1 in
+    technician_roles) echo "$2 WHERE group_id = 11" ;;
+    purchases) echo "$2 WHERE paid AND NOT canceled AND total_price > 0" ;;
+    message_attachments) echo "$2 WHERE record_id IS NOT NULL" ;;
+    system_messages) echo "$2 WHERE sent AND send" ;;
+    *) echo "$2" ;;
+    esac
+}
+# By what a row that stood there is known to the source: a pair, where it has no key of its own.
+HALF_PAIRS="case_files|legacy_file_id::text|SELECT id::text FROM dispatch_file WHERE instruction_id IS NOT NULL
+case_messages|concat(legacy_table, legacy_id)|SELECT concat('dispatch_comment', id) FROM dispatch_comment UNION ALL SELECT concat('dispatch_record', id) FROM dispatch_record
+doctor_offices|concat((SELECT legacy_office_id FROM offices o WHERE o.id = office_id), '/', (SELECT legacy_user_id FROM doctors d WHERE d.id = doctor_id))|SELECT concat(office_id, '/', user_id) FROM dispatch_office_doctors"
+# half_rows SOURCE DB TARGET DB OUT
+half_rows() {
+    local tab key source id
+    {
+        while read -r tab key source id; do echo "SELECT '$tab', $id FROM $(half_of "$tab" "$source");"; done <<<"$HALF_KEYS"
+        while IFS='|' read -r tab key source; do echo "SELECT '$tab', x FROM ($source) s (x);"; done <<<"$HALF_PAIRS"
+    } | cluster_psql "$1" "$2" -F ' ' -f - | LC_ALL=C sort >"$5.has"
+    {
+        while read -r tab key source id; do echo "SELECT '$tab', $key, id FROM $tab WHERE $key IS NOT NULL;"; done <<<"$HALF_KEYS"
+        while IFS='|' read -r tab key source; do echo "SELECT '$tab', $key, id FROM $tab WHERE $key IS NOT NULL;"; done <<<"$HALF_PAIRS"
+    } | cluster_psql "$3" "$4" -F ' ' -f - | LC_ALL=C sort >"$5.stands"
+}
+half_since() {
+    LC_ALL=C comm -23 "$1.has" "$2.has" >"$3.went"
+    awk 'NR == FNR { went[$1 " " $2] = 1; next } ($1 " " $2) in went { print $1, $3 }' "$3.went" "$1.stands" | LC_ALL=C sort >"$3.gone"
 }

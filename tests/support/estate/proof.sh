@@ -6,7 +6,8 @@
 #                                               the engine's own account; the table is printed
 #   proof_shape SOURCE DB TARGET DB OUT         what must hold within the target and of its sums
 #   proof_rows TARGET DB OUT                    every row of every table, hashed, without what the mapping excepts
-#   proof_same TARGET DB TARGET DB OUT          streamed against fresh, row by row
+#   proof_same TARGET DB TARGET DB OUT          streamed against fresh, row by row; where the target was half filled, PROOF_WENT
+#                                               lists the rows ("table id") whose source row went since the first snapshot
 
 PROOF_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PROOF_MAPPING=$PROOF_DIR/../../../deploy/dispatch/mapping
@@ -186,30 +187,81 @@ proof_aside() {
 }
 
 proof_same() {
-    local stamped aside
+    local stamped aside went=${PROOF_WENT:-/dev/null}
     proof_rows "$1" "$2" "$5.streamed"
     proof_rows "$3" "$4" "$5.fresh"
     proof_aside "$1" "$2" >"$5.streamed.aside"
     proof_aside "$3" "$4" >"$5.fresh.aside"
-    check "the same keys stand aside for the same reasons ($(wc -l <"$5.fresh.aside"))" cmp "$5.streamed.aside" "$5.fresh.aside"
-    diff "$5.streamed.aside" "$5.fresh.aside" | head -n 10 | sed 's/^/    /' || true
     # A row that the stream has closed is not there in a fresh snapshot, and its own place is not compared.
     LC_ALL=C comm -23 "$5.streamed.rows" "$5.fresh.rows" >"$5.only.streamed"
     LC_ALL=C comm -13 "$5.streamed.rows" "$5.fresh.rows" >"$5.only.fresh"
     awk 'NF >= 4' "$5.only.streamed" >"$5.stamped"
     stamped=$(wc -l <"$5.stamped")
     awk '{ print $1, $2 }' "$5.fresh.rows" >"$5.fresh.ids"
-    equals "what the stream has closed is not there afresh ($stamped rows)" 0 "$(awk 'NR == FNR { there[$1 " " $2] = 1; next } ($1 " " $2) in there' "$5.fresh.ids" "$5.stamped" | wc -l)"
+    equals "what the stream has closed is not there afresh ($stamped rows)" "" \
+        "$(awk 'FILENAME == ARGV[1] { went[$1 " " $2] = 1; next } FILENAME == ARGV[2] { there[$1 " " $2] = 1; next } ($1 " " $2) in there && !(($1 " " $2) in went) { print $1, $2 }' \
+            "$went" "$5.fresh.ids" "$5.stamped" | head -n 5)"
+    proof_went "$went" "$5"
     # The last good version of what stands aside: system messages alone keep one.
     cluster_psql "$1" "$2" -F ' ' -c "SELECT 'system_messages', m.id FROM pgrekey.quarantine q JOIN system_messages m ON m.legacy_notification_id = (q.key::jsonb ->> 0)::int
         WHERE q.rule = 'system messages' AND q.status NOT IN ('resolved', 'discarded')" >"$5.kept"
     aside=$(wc -l <"$5.kept")
-    awk 'FILENAME == ARGV[1] || FILENAME == ARGV[2] { leave[$1 " " $2] = 1; next } !(($1 " " $2) in leave)' "$5.stamped" "$5.kept" "$5.only.streamed" >"$5.differ.streamed"
-    cp "$5.only.fresh" "$5.differ.fresh"
+    awk 'FILENAME == ARGV[1] || FILENAME == ARGV[2] || FILENAME == ARGV[3] { leave[$1 " " $2] = 1; next } !(($1 " " $2) in leave)' "$5.stamped" "$5.kept" "$went" "$5.only.streamed" >"$5.differ.streamed"
+    awk 'FILENAME == ARGV[1] || FILENAME == ARGV[2] { leave[$1 " " $2] = 1; next } !(($1 " " $2) in leave)' "$went" "$5.kept" "$5.only.fresh" >"$5.differ.fresh"
+    proof_leaning "$1" "$2" "$3" "$4" "$went" "$5"
+    # Who stands aside for want of such a parent leans on it afresh: those are as many as rows that are there afresh alone.
+    LC_ALL=C comm -23 "$5.streamed.aside" "$5.fresh.aside" >"$5.aside.streamed"
+    equals "the same keys stand aside for the same reasons ($(wc -l <"$5.fresh.aside"))" "$(grep -c '^absent' "$5.leaning" || true) 0" \
+        "$(grep -c 'orphan_reference$' "$5.aside.streamed" || true) $(($(grep -vc 'orphan_reference$' "$5.aside.streamed" || true) + $(LC_ALL=C comm -13 "$5.streamed.aside" "$5.fresh.aside" | wc -l)))"
+    diff "$5.streamed.aside" "$5.fresh.aside" | head -n 10 | sed 's/^/    /' || true
     equals "all others are the same to the column ($(wc -l <"$5.fresh.rows") rows; of $aside the last good version stands)" "" \
         "$(awk '{ print FILENAME ~ /streamed$/ ? "streamed" : "fresh", $1 }' "$5.differ.streamed" "$5.differ.fresh" | sort | uniq -c | sort -rn | head -n 20)"
     proof_show_different "$@"
 }
+
+# proof_went WENT OUT: rows that stood on a half-filled target, whose source row went since the first snapshot: gone or closed
+# where the stream brought that, and left over where a fresh snapshot never saw it, as they stood before (OUT.before.rows).
+proof_went() {
+    [ -s "$1" ] || return 0
+    awk '{ print $1, $2, (NF >= 4 ? "closed" : "open") }' "$2.streamed.rows" >"$2.streamed.ids"
+    equals "what the source has deleted since is gone or closed by the stream ($(wc -l <"$1") rows, $(awk 'NR == FNR { went[$1 " " $2] = 1; next } $3 == "closed" && ($1 " " $2) in went' "$1" "$2.streamed.ids" | wc -l) closed)" "" \
+        "$(awk 'NR == FNR { went[$1 " " $2] = 1; next } $3 == "open" && ($1 " " $2) in went { print $1, $2 }' "$1" "$2.streamed.ids" | head -n 5)"
+    equals "and left over afresh as it stood before ($(awk 'NR == FNR { went[$1 " " $2] = 1; next } ($1 " " $2) in went' "$1" "$2.fresh.ids" | wc -l) rows)" "" \
+        "$(awk 'FILENAME == ARGV[1] { went[$1 " " $2] = 1; next } FILENAME == ARGV[2] { was[$1 " " $2] = $3; next } ($1 " " $2) in went && was[$1 " " $2] != $3 { print $1 }' "$1" "$2.before.rows" "$2.fresh.rows" | sort | uniq -c)"
+}
+
+# Rows that lean on such a left-over row, of a row rule: afresh it counts as a parent still, for the stream it has gone. They
+# leave OUT.differ.*, and OUT.leaning says of each "without" the reference or "absent" while streaming.
+proof_leaning() {
+    local differ
+    : >"$6.leaning"
+    differ=$(awk '{ print $1, $2 }' "$6.differ.streamed" "$6.differ.fresh" | sort -u)
+    [ -s "$5" ] && [ -n "$differ" ] && [ "$(wc -l <<<"$differ")" -le 500 ] || return 0
+    {
+        echo 'CREATE TEMP TABLE went (id text); COPY went FROM STDIN;'
+        awk '{ print $2 }' "$5"
+        echo '\.'
+        echo 'CREATE TEMP TABLE streamed (tab text, id text, j jsonb); COPY streamed FROM STDIN;'
+        awk '{ printf "SELECT \047%s\047, id, to_jsonb(t) FROM %s t WHERE id = \047%s\047;\n", $1, $1, $2 }' <<<"$differ" | proof_copy "$1" "$2"
+        echo '\.'
+        echo 'CREATE TEMP TABLE fresh (tab text, id text, j jsonb); COPY fresh FROM STDIN;'
+        awk '{ printf "SELECT \047%s\047, id, to_jsonb(t) FROM %s t WHERE id = \047%s\047;\n", $1, $1, $2 }' <<<"$differ" | proof_copy "$3" "$4"
+        echo '\.'
+        cat <<'SQL'
+SELECT CASE WHEN s.id IS NULL THEN 'absent' ELSE 'without' END, f.tab, f.id
+FROM fresh f LEFT JOIN streamed s USING (tab, id)
+CROSS JOIN LATERAL (SELECT count(*) AS n, jsonb_object_agg(key, NULL) AS blank FROM jsonb_each_text(f.j) WHERE value IN (SELECT id FROM went)) r
+WHERE r.n > 0 AND (s.id IS NULL OR (f.j || r.blank) - '{created_at,updated_at}'::text[] = s.j - '{created_at,updated_at}'::text[]);
+SQL
+    } | cluster_psql "$3" "$4" -F ' ' -f - >"$6.leaning"
+    for differ in streamed fresh; do
+        awk 'FILENAME == ARGV[1] { leave[$2 " " $3] = 1; next } !(($1 " " $2) in leave)' "$6.leaning" "$6.differ.$differ" >"$6.differ.rest"
+        mv "$6.differ.rest" "$6.differ.$differ"
+    done
+    echo "    $(wc -l <"$6.leaning") rows lean on a left-over row: $(awk '{ print $1, $2 }' "$6.leaning" | sort | uniq -c | tr '\n' ',')"
+}
+# Rows as COPY reads them.
+proof_copy() { cluster_psql "$1" "$2" -F "$(printf '\t')" -f - | sed 's/\\/\\\\/g'; }
 
 # Some of the rows that differ, as they stand on both sides.
 proof_show_different() {
@@ -223,7 +275,8 @@ proof_show_different() {
 }
 
 # What was written once is as it was when the row was born. proof_born TARGET DB OUT keeps it; proof_still TARGET DB OUT SOURCE DB
-# holds it up. What went with a patient of a working day who was deleted and came back was born anew, and is left out.
+# holds it up. A patient of a working day who was deleted and came back was born anew, and so was the case, and both are left
+# out; the orders of such a patient waited, and came back as they were.
 proof_once() {
     proof_excepted "$1" "$2" | awk '$3 == "once" { cols[$1] = cols[$1] (cols[$1] == "" ? "" : ", ") "t." $2 }
         END { for (t in cols) printf "SELECT \047%s\047, id, concat_ws(\047|\047, %s) FROM %s t;\n", t, cols[t], t }' |
@@ -234,8 +287,7 @@ proof_still() {
     local anew
     anew=$(cluster_psql "$4" "$5" -c "SELECT coalesce(string_agg(estate.leaving(i)::text, ','), '0') FROM generate_series(1, (SELECT max(n + in_vain) FROM estate.done WHERE name = 'referenced patient is deleted')) i")
     cluster_psql "$1" "$2" -F ' ' -c "SELECT 'patients', id FROM patients WHERE legacy_patient_id IN ($anew)
-        UNION ALL SELECT 'cases', id FROM cases WHERE legacy_patient_id IN ($anew)
-        UNION ALL SELECT 'orders', o.id FROM orders o JOIN patients p ON p.id = o.patient_id WHERE p.legacy_patient_id IN ($anew)" >"$3.anew"
+        UNION ALL SELECT 'cases', id FROM cases WHERE legacy_patient_id IN ($anew)" >"$3.anew"
     proof_once "$1" "$2" >"$3.still"
     awk '
         { id = $1 " " $2 }
