@@ -106,6 +106,39 @@ check "retry reaches the engine" sh -c "'$PGREKEY' -c '$T/pgrekey.yaml' quaranti
 check "discard too" pgrekey quarantine discard --all --yes
 check "check beside the running engine" pgrekey check -q
 check "status" pgrekey status
+
+# --- rights that go in mid-way, and come back
+
+engine_waits() { grep -qE "event=reconnecting .*sqlstate=$1" "$T/engine.log"; }
+paused_for() { [ "$(target_sql "SELECT pause_category FROM pgrekey.pipeline WHERE paused")" = "$1" ]; }
+change() { source_sql "UPDATE clinic.office SET name = '$1 ' || id WHERE id % 50 = $2"; }
+target_sql "REVOKE UPDATE ON care.offices FROM pgrekey"
+change "no update" 1
+wait_for 30 "the pause" paused_for privilege
+check "a table's right is missing: a pause that names it" grep -q "event=paused .*category=privilege .*offices" "$T/engine.log"
+target_sql "GRANT UPDATE ON care.offices TO pgrekey"
+check "granted again, resumed" pgrekey resume
+caught_up
+target_sql "REVOKE USAGE ON SCHEMA pgrekey FROM pgrekey"
+change "no schema" 2
+wait_for 30 "another session" engine_waits 42501
+target_sql "GRANT USAGE ON SCHEMA pgrekey TO pgrekey"
+caught_up
+: >"$T/engine.log"
+role_sql "ALTER ROLE pgrekey PASSWORD 'another'"
+cut_connections target
+change "no password" 3
+wait_for 30 "another session" engine_waits 28P01
+echo another >"$T/target.password"
+caught_up
+: >"$T/engine.log"
+source_sql "ALTER ROLE reader NOREPLICATION"
+cut_connections source
+wait_for 30 "another session" engine_waits 42501
+source_sql "ALTER ROLE reader REPLICATION"
+caught_up
+check "rights that went and came back find the engine alive" engine_is_alive
+compare "rights went and came back"
 engine_stop
 source_sql "INSERT INTO clinic.office (name, note) SELECT 'Big ' || i, 'x' FROM generate_series(1, 30000) i"
 check "a large transaction" pgrekey run --until-caught-up

@@ -398,10 +398,19 @@ static int session(struct run *run, struct err *reterr)
     }
 }
 
-/* A server that has become read-only (a full disk on some hosts, a failover) passes; so does what is ERR_RETRY. */
+/* What a server refuses for now: read-only (a full disk on some hosts, a failover), a login or a right that was taken
+ * away. Once a stream has run, who gives it back finds the engine alive. */
+static bool refused_for_now(const char *sqlstate)
+{
+    return strcmp(sqlstate, "25006") == 0 || strcmp(sqlstate, "42501") == 0 || strncmp(sqlstate, "28", 2) == 0;
+}
+
+/* A one-shot run says so and ends, but for a server that is read-only. */
 static bool passes_by_itself(const struct run *run, const struct err *err)
 {
-    return run->connected && (err->kind == ERR_RETRY || strcmp(err->sqlstate, "25006") == 0);
+    if (err->kind == ERR_RETRY || strcmp(err->sqlstate, "25006") == 0)
+        return run->connected;
+    return run->streamed && !run->engine->until_lsn && refused_for_now(err->sqlstate);
 }
 
 static void back_off(struct run *run, const struct err *err)
