@@ -117,6 +117,7 @@ static int check_server(struct pgsink *s, struct err *reterr)
     if (standby || read_only) {
         (void)err_set(reterr, ERR_CONFIG, "target: the server %s",
                       standby ? "is a standby and takes no writes" : "or the role is set to read-only transactions");
+        snprintf(reterr->sqlstate, sizeof(reterr->sqlstate), "25006"); /* as a write would say, and as it passes */
         return err_hint(reterr, standby ? "connect to the primary" : "look at default_transaction_read_only");
     }
     if (!schema) {

@@ -137,6 +137,20 @@ cut_connections source
 wait_for 30 "another session" engine_waits 42501
 source_sql "ALTER ROLE reader REPLICATION"
 caught_up
+: >"$T/engine.log"
+role_sql "ALTER DATABASE app SET default_transaction_read_only = on"
+cut_connections target
+wait_for 30 "another session" engine_waits 25006
+PGOPTIONS="-c default_transaction_read_only=off" role_sql "ALTER DATABASE app RESET default_transaction_read_only"
+caught_up
+: >"$T/engine.log"
+target_sql "ALTER TABLE care.offices RENAME size TO sized"
+change "no column" 4
+wait_for 30 "the pause" paused_for schema_mismatch
+check "a target's column is missing: named, with the way out" grep -qE "category=schema_mismatch .*size.* hint=.*put back" "$T/engine.log"
+target_sql "ALTER TABLE care.offices RENAME sized TO size"
+check "put back, resumed" pgrekey resume
+caught_up
 check "rights that went and came back find the engine alive" engine_is_alive
 compare "rights went and came back"
 engine_stop

@@ -228,13 +228,21 @@ static const char *pause_category(const struct err *err)
     return err->kind == ERR_CONFIG ? "config" : "refused";
 }
 
+/* Where the server spoke it knows no way out. */
+static const char *way_out(const struct err *why, const char *category)
+{
+    if (*why->hint || strcmp(category, "schema_mismatch") != 0)
+        return why->hint;
+    return "put back what is missing, or stop, mend the mapping and start; then `pgrekey resume`";
+}
+
 /* Records the pause, with the way out, for `status`. One that the record already holds stays as it is. */
 static int record_pause(struct engine *engine, const struct err *why, struct err *reterr)
 {
     char reason[ERR_TEXT_MAX], message[LOG_QUOTED_MAX], hint[LOG_QUOTED_MAX];
-    const char *category = pause_category(why);
+    const char *category = pause_category(why), *out = way_out(why, category);
     log_event(LOG_ERROR, "paused", "slot=%s category=%s msg=%s hint=%s", engine->settings->source_slot, category,
-              log_quote(why->message, message, sizeof(message)), log_quote(why->hint, hint, sizeof(hint)));
+              log_quote(why->message, message, sizeof(message)), log_quote(out, hint, sizeof(hint)));
     vitals_set_phase(engine->vitals, PHASE_PAUSED);
     vitals_set_pause(engine->vitals, category, why->message);
     vitals_event(engine->vitals, LOG_ERROR, "paused", "%s: %s", category, why->message);
@@ -243,8 +251,8 @@ static int record_pause(struct engine *engine, const struct err *why, struct err
     struct buf text;
     buf_init(&text, sizeof(reason) - 1);
     buf_puts(&text, why->message);
-    if (*why->hint && text.len + 2 + strlen(why->hint) < sizeof(reason))
-        buf_printf(&text, "; %s", why->hint);
+    if (*out && text.len + 2 + strlen(out) < sizeof(reason))
+        buf_printf(&text, "; %s", out);
     memcpy(reason, buf_text(&text), text.len + 1);
     buf_done(&text);
     engine->paused = true;
