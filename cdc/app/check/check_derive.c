@@ -255,29 +255,50 @@ static int describe(struct subject *s, const PGresult *result)
     return status < 0 ? 1 : 0;
 }
 
-/* Will the target's column take it? Each alone, so that it can be named. */
-static int check_type(struct subject *s, const char *column, const char *from, struct err *reterr)
+struct pair {
+    const char *column, *from; /* of the target's table, of the query */
+};
+
+/* Will the target's columns take them? 1: no. */
+static int try_types(struct subject *s, const struct pair *pairs, size_t count, char *ret_sqlstate, struct err *reterr)
 {
-    char sqlstate[6];
     struct buf sql;
     buf_init(&sql, CHECK_SQL_MAX);
-    buf_puts(&sql, "EXPLAIN INSERT INTO pg_temp.pgrekey_result (");
-    pg_put_ident(&sql, column);
-    buf_puts(&sql, ") " KEYS "SELECT q.");
-    pg_put_ident(&sql, from);
+    for (size_t i = 0; i < count; i++) {
+        buf_puts(&sql, i ? ", " : "EXPLAIN INSERT INTO pg_temp.pgrekey_result (");
+        pg_put_ident(&sql, pairs[i].column);
+    }
+    for (size_t i = 0; i < count; i++) {
+        buf_puts(&sql, i ? ", q." : ") " KEYS "SELECT q.");
+        pg_put_ident(&sql, pairs[i].from);
+    }
     buf_printf(&sql, " FROM (%s\n) q", s->d->query);
-    int status = check_sql_try(s->c->conn, &sql, sqlstate, reterr);
+    int status = check_sql_try(s->c->conn, &sql, ret_sqlstate, reterr);
     buf_done(&sql);
-    if (status > 0)
-        issue_error_at(&s->c->mapping->issues, s->line, 1,
-                       "%s: the query's column \"%s\" is of a type that column \"%s\" of %s.%s does not take (SQLSTATE "
-                       "%s); cast it",
-                       s->d->name, from, column, s->d->to_schema, s->d->to_table, sqlstate);
+    return status;
+}
+
+/* All at once, for that is mostly all there is to ask; each alone where one does not fit, so that it can be named. */
+static int check_pairs(struct subject *s, const struct pair *pairs, size_t count, struct err *reterr)
+{
+    char sqlstate[6];
+    int status = count ? try_types(s, pairs, count, sqlstate, reterr) : 0;
+    bool fits = status == 0;
+    for (size_t i = 0; !fits && status >= 0 && i < count; i++) {
+        status = try_types(s, &pairs[i], 1, sqlstate, reterr);
+        if (status > 0)
+            issue_error_at(&s->c->mapping->issues, s->line, 1,
+                           "%s: the query's column \"%s\" is of a type that column \"%s\" of %s.%s does not take "
+                           "(SQLSTATE %s); cast it",
+                           s->d->name, pairs[i].from, pairs[i].column, s->d->to_schema, s->d->to_table, sqlstate);
+    }
     return status < 0 ? -1 : 0;
 }
 
 static int check_types(struct subject *s, struct err *reterr)
 {
+    struct pair *pairs = mem_zalloc(s->d->column_count + s->d->key_count + 1, sizeof *pairs);
+    size_t count = 0;
     struct buf sql;
     buf_init(&sql, CHECK_SQL_MAX);
     buf_puts(&sql, "DROP TABLE IF EXISTS pg_temp.pgrekey_result; CREATE TEMP TABLE pgrekey_result AS SELECT * FROM ");
@@ -285,11 +306,14 @@ static int check_types(struct subject *s, struct err *reterr)
     buf_puts(&sql, " WITH NO DATA");
     int status = run(s->c, buf_text(&sql), reterr);
     buf_done(&sql);
-    for (size_t i = 0; status == 0 && i < s->d->column_count; i++)
-        status = check_type(s, s->d->columns[i].name, s->d->columns[i].name, reterr);
-    for (size_t k = 0; status == 0 && k < s->d->key_count; k++)
+    for (size_t i = 0; i < s->d->column_count; i++)
+        pairs[count++] = (struct pair){s->d->columns[i].name, s->d->columns[i].name};
+    for (size_t k = 0; k < s->d->key_count; k++)
         if (!s->d->keys[k].entity)
-            status = check_type(s, s->d->keys[k].column, s->d->keys[k].of, reterr);
+            pairs[count++] = (struct pair){s->d->keys[k].column, s->d->keys[k].of};
+    if (status == 0)
+        status = check_pairs(s, pairs, count, reterr);
+    free(pairs);
     return status;
 }
 
