@@ -183,8 +183,8 @@ static void put_result_table(struct buf *sql, const struct derive_one *one)
     buf_puts(sql, ", cat text, parent_table text, parent_id text, act \"char\"); ");
     buf_printf(sql,
                "CREATE TEMP TABLE IF NOT EXISTS pgrekey_g%d (LIKE pgrekey_r%d); CREATE TEMP TABLE IF NOT EXISTS "
-               "pgrekey_p%d (kt text, kept jsonb)",
-               d->index, d->index, d->index);
+               "pgrekey_p%d (kt text, kept jsonb); CREATE INDEX IF NOT EXISTS pgrekey_pk%d ON pgrekey_p%d (kt)",
+               d->index, d->index, d->index, d->index, d->index);
 }
 
 void derive_put_small(struct buf *sql, const struct derive_one *one, const char *tables)
