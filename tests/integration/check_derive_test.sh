@@ -93,6 +93,10 @@ query='select k.jaw_id, j.sides as side from keys k join jaw j on j.id = k.jaw_i
 says "a column that is not there is named, with its place" 'mapping.yaml:19:1: jaws: the target does not take the query: no such column; SQLSTATE 42703, at line 1, character 18 of it \(j\.sides\)'
 query='select k.jaw_id, j.side from keys k join jaws_of_old j on j.id = k.jaw_id' map_of
 says "so is a table" 'no such table, mirror or view; SQLSTATE 42P01.*\(jaws_of_old\)'
+query="select k.jaw_id, pgrekey.id('patient', j.id) as patient_id from jaw j" map_of
+says "beside pgrekey.id() as well" 'no such table, mirror or view; SQLSTATE 42P01.*\(k\.jaw_id\)'
+query="select k.jaw_id, pgrekey.uuid('patient', k.jaw_id) as patient_id from keys k" map_of
+says "and a function that pgrekey does not have" 'no such function or operator.*SQLSTATE 42883.*\(pgrekey\.uuid\)'
 query='select jaw_id from keys where' map_of
 says "a syntax error has its place" 'syntax error; SQLSTATE 42601'
 query="select k.jaw_id, j.side, 'secret 42'::int as n from keys k join jaw j on j.id = k.jaw_id" map_of

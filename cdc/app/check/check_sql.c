@@ -139,9 +139,12 @@ static bool is_before_init(const struct check_sql *piece, const char *sqlstate)
     const char *schema = map_mirror_schema(piece->mapping->map), *params[] = {schema};
     PGresult *result = NULL;
     struct err ignored = {0};
-    static const char SQL[] = "SELECT pg_catalog.to_regproc('pgrekey.id') IS NOT NULL, EXISTS (SELECT FROM "
-                              "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE "
-                              "n.nspname = $1)";
+    /* of several arguments: to_regproc() would find it ambiguous */
+    static const char SQL[] =
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid "
+        "= f.pronamespace WHERE n.nspname = 'pgrekey' AND f.proname = 'id'), EXISTS (SELECT "
+        "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE "
+        "n.nspname = $1)";
     if (strcmp(sqlstate, "3F000") != 0 && strcmp(sqlstate, "42P01") != 0 && strcmp(sqlstate, "42883") != 0)
         return false;
     if (pg_query(piece->conn, CHECK_SQL_SIDE, CHECK_SQL_DOING, SQL, 1, params, &result, &ignored) < 0)
