@@ -64,7 +64,7 @@ cluster_psql "$G" postgres -c 'DROP DATABASE judged'
 # A working day, streamed, against a fresh snapshot into a copy of what stood there.
 engine_start
 caught_up 60
-estate_work "$S" legacy "${PGREKEY_TRANSACTIONS:-3000}" 100 "$PGREKEY_SEED"
+estate_work "$S" legacy "${PGREKEY_TRANSACTIONS:-1500}" 100 "$PGREKEY_SEED"
 caught_up 600
 engine_stop
 half_rows "$S" legacy "$G" fresh "$T/now"

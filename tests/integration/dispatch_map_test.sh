@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The dispatch estate as a whole, small: init, snapshot and control views; what must never leave the source is nowhere on
-# the target, and the web roles see nothing; entities are left out by setting and come back.
+# the target, and the web roles see nothing; entities are left out by setting and come back; what is off as it comes (copies
+# of templates, the queue of texts) is right once it is on.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
 # shellcheck source=tests/support/estate/estate.sh
 . "$TOP/tests/support/estate/estate.sh"
@@ -29,8 +30,8 @@ settings_write
 sed -i "s|^mapping: .*|mapping: $DISPATCH/dispatch.yaml|" "$T/pgrekey.yaml"
 pgrekey init >"$T/init.log" 2>&1
 target_script -q <"$DISPATCH/control.sql" >"$T/control.log" 2>&1
-engine_start --set skip=tasks,offer,discount
-caught_up 60
+engine_start --set skip=tasks,offer,discount,doctor_office
+caught_up 200
 
 # pairs: each row rule accounts for all rows of its table.
 pairs() {
@@ -61,15 +62,38 @@ check "some of which stand aside" test "$(target_sql "SELECT count(*) FROM dispa
 
 equals "what is skipped is excluded" "0|$(source_sql "SELECT count(*) FROM dispatch_task")" \
     "$(target_sql "SELECT mapped, excluded FROM pgrekey.counter WHERE rule = 'tasks'")"
+equals "an entity that is derived too" "0|0" "$(target_sql "SELECT (SELECT count(*) FROM doctor_offices), mapped FROM pgrekey.counter WHERE rule = 'doctors of offices'")"
 engine_stop
 engine_start
-caught_up 60
+caught_up 200
 resynced() { [ "$(target_sql "SELECT mapped FROM pgrekey.counter WHERE rule = 'tasks'")" = "$(source_sql "SELECT count(*) FROM dispatch_task")" ]; }
-wait_for 60 "the tasks" resynced
+wait_for 200 "the tasks" resynced
 ok "and comes when it is no longer skipped"
 for table in task:tasks offer:offers discount:discounts; do
     same_count "all of ${table#*:}" "dispatch_${table%:*}" "${table#*:}"
 done
+joined 200
+same_count "all members of practices" dispatch_office_doctors doctor_offices
+
+# What is off as it comes.
+engine_stop
+cp -r "$DISPATCH" "$T/dispatch"
+sed -i '/^    skip: true$/d' "$T"/dispatch/mapping/{workflow,embeddings}.yaml
+sed -i "s|^mapping: .*|mapping: dispatch/dispatch.yaml|" "$T/pgrekey.yaml"
+target_script -q <"$DISPATCH/embeddings.sql"
+engine_start
+joined 200
+same_rows "each valid practice has its copy of each template" "SELECT t.id, o.id FROM dispatch_template t, dispatch_office o WHERE o.valid" \
+    "SELECT t.legacy_template_id, o.legacy_office_id FROM templates c JOIN templates t ON t.id = c.copied_from JOIN offices o ON o.id = c.practice_id"
+target_sql "UPDATE templates SET task_name = 'ours' WHERE id = (SELECT id FROM templates WHERE copied_from IS NOT NULL ORDER BY id LIMIT 1)"
+source_sql "UPDATE dispatch_template SET task_name = 'theirs', action_name = 'theirs', duration = 77"
+caught_up 200
+equals "which may change it, and keeps its names while the rest follows" "1|0" "$(target_sql "SELECT count(*) FILTER (WHERE task_name = 'ours'), count(*) FILTER (WHERE task_name = 'theirs') FROM templates WHERE copied_from IS NOT NULL")"
+equals "texts wait for an embedding, each once a practice, under the hash of their bytes" "t|0|0" "$(target_sql "SELECT count(*) > 100,
+    count(*) FILTER (WHERE sha256_hash <> encode(sha256(convert_to(content_text, 'UTF8')), 'hex') OR embedding IS NOT NULL),
+    count(*) - count(DISTINCT (practice_id, content_type, content_text)) FROM ai_embeddings")"
+equals "and all messages of a practice's cases are among them" "$(target_sql "SELECT count(DISTINCT (c.practice_id, m.content)) FROM messages m JOIN cases c ON c.id = m.case_id WHERE m.content <> '' AND c.practice_id IS NOT NULL")" \
+    "$(target_sql "SELECT count(*) FROM ai_embeddings WHERE content_type = 'message'")"
 check "every skip flag of the documents has its entities" pgrekey map check -q --set \
     "skip=office,patient,case_patient,case_project,case_state,project,doctor_office,order,case_message_record"
 

@@ -48,6 +48,10 @@ proof_shape "$S" legacy "$G" app "$T/streamed"
 judge "and so does the stream"
 engine_stop
 
+# Logins and operations of the day carried whole rows.
+equals "what must never leave the source is nowhere on the target, nor in a log" 0 \
+    "$({ "$CLUSTER_BIN/pg_dump" -d "$(cluster_conninfo "$G" app)" --data-only && cat "$T"/*.log; } 2>&1 | grep -c topsecret || true)"
+
 with_fresh init >>"$T/init.log" 2>&1
 with_fresh run --until-caught-up >"$T/fresh.log" 2>&1
 proof_same "$G" app "$G" fresh "$T/same"
