@@ -70,6 +70,24 @@ static int apply_long_way(struct pgsink *s, const struct batch *batch, struct er
     return record_commit(s, batch, reterr);
 }
 
+/* Where it proves to concern rows of other workers, it begins again, alone. */
+static int apply_among_others(struct pgsink *s, const struct batch *batch, struct err *reterr)
+{
+    struct err said = {0};
+    int rc;
+
+    s->must_be_alone = false;
+    rc = apply_long_way(s, batch, &said);
+    if (rc && s->must_be_alone) {
+        session_rollback(s);
+        rc = apply_long_way(s, batch, &said);
+        s->must_be_alone = false;
+    }
+    if (rc)
+        *reterr = said;
+    return rc;
+}
+
 int apply_batch(struct sink *sink, const struct batch *batch, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
@@ -82,7 +100,7 @@ int apply_batch(struct sink *sink, const struct batch *batch, struct err *reterr
     if (rc == 0 && !adopted_unsettled(s) && !s->shared)
         rc = quickpath_apply(s, &view, &done, reterr);
     if (rc == 0 && !done)
-        rc = apply_long_way(s, &view, reterr);
+        rc = s->shared ? apply_among_others(s, &view, reterr) : apply_long_way(s, &view, reterr);
     if (rc) {
         session_rollback(s);
         return -1;

@@ -18,6 +18,7 @@
 #include "sinks/postgres/parents/parents.h"
 #include "sinks/postgres/parents/park.h"
 #include "sinks/postgres/rows/rowwork.h"
+#include "sinks/postgres/session/shared.h"
 
 #define SQL_MAX ((size_t)1 << 20)
 #define PIECE 5000
@@ -500,6 +501,8 @@ static int leave(struct leaving *leaving, size_t place, const char *ids, struct 
 
     if (leaving->depth == DEPTH_MAX)
         return err_set(reterr, ERR_POISON, "rows refer to one another in too long a chain");
+    if (shared_reach_out(leaving->s, reterr))
+        return -1;
     leaving->depth++;
     leaving->frame = &frame;
     if (!(leaving->ways & PARK_NOT_DERIVED))

@@ -78,17 +78,19 @@ int retry_entries(struct pgsink *s, int64_t *ids, size_t *count, struct err *ret
 
 /* --- automatic retries --- */
 
-static int due_entries(struct pgsink *s, int64_t *ids, size_t *ret_count, struct err *reterr)
+#define DUE "next_try <= now() ORDER BY next_try, id"
+#define BLOCKED "blocked_by IS NOT NULL ORDER BY id"
+
+static int find_entries(struct pgsink *s, const char *which, int64_t *ids, size_t *ret_count, struct err *reterr)
 {
-    char limit[16];
-    const char *params[] = {s->options.pipeline, limit};
+    char sql[256];
+    const char *params[] = {s->options.pipeline};
     PGresult *result;
 
-    snprintf(limit, sizeof(limit), "%d", DUE_MAX);
-    if (session_query(s, "reading the quarantine",
-                      "SELECT id FROM pgrekey.quarantine WHERE pipeline = $1 AND status = 'pending'"
-                      " AND next_try <= now() ORDER BY next_try, id LIMIT $2::int",
-                      2, params, &result, reterr))
+    snprintf(sql, sizeof(sql),
+             "SELECT id FROM pgrekey.quarantine WHERE pipeline = $1 AND status = 'pending' AND %s LIMIT %d", which,
+             DUE_MAX);
+    if (session_query(s, "reading the quarantine", sql, 1, params, &result, reterr))
         return -1;
     *ret_count = (size_t)PQntuples(result);
     for (int i = 0; i < PQntuples(result); i++)
@@ -122,14 +124,14 @@ static bool any_standing(const struct pgsink *s)
     return false;
 }
 
-int retry_due(struct pgsink *s, struct err *reterr)
+static int retry_found(struct pgsink *s, const char *which, struct err *reterr)
 {
     int64_t ids[DUE_MAX];
     size_t count;
 
     if (!any_standing(s))
         return 0;
-    if (due_entries(s, ids, &count, reterr))
+    if (find_entries(s, which, ids, &count, reterr))
         return -1;
     if (count == 0)
         return 0;
@@ -138,4 +140,14 @@ int retry_due(struct pgsink *s, struct err *reterr)
         return -1;
     }
     return 0;
+}
+
+int retry_due(struct pgsink *s, struct err *reterr)
+{
+    return retry_found(s, DUE, reterr);
+}
+
+int retry_blocked(struct pgsink *s, struct err *reterr)
+{
+    return retry_found(s, BLOCKED, reterr);
 }

@@ -19,5 +19,7 @@ int retry_entries(struct pgsink *s, int64_t *ids, size_t *count, struct err *ret
 
 /* Entries whose next try is due, in a transaction of their own; part of sink_tick. */
 int retry_due(struct pgsink *s, struct err *reterr) MUST_CHECK;
+/* Entries that wait for a unique value, likewise. */
+int retry_blocked(struct pgsink *s, struct err *reterr) MUST_CHECK;
 
 #endif

@@ -19,6 +19,7 @@
 #include "sinks/breaker.h"
 #include "sinks/postgres/quarantine/refusal.h"
 #include "sinks/postgres/rows/rowwork.h"
+#include "sinks/postgres/session/shared.h"
 
 #define ASIDE_MAX 4096
 #define ARENA_KEEP_BYTES ((size_t)256 << 10)
@@ -728,10 +729,18 @@ static const char *released_name(struct pgsink *s, const struct row *row)
     return blocked_has(&s->rowmode->blocked, name) ? name : NULL;
 }
 
+void rowmode_forget_blocked(struct pgsink *s)
+{
+    blocked_done(&s->rowmode->blocked);
+}
+
 static int load_blocked(struct pgsink *s, bool *ret_any, struct err *reterr)
 {
     struct blocked *blocked = &s->rowmode->blocked;
 
+    *ret_any = false;
+    if (!shared_may_release(s))
+        return 0;
     if (!s->snapshot && !blocked->loaded && blocked_load(s, blocked, reterr))
         return -1;
     *ret_any = !s->snapshot && blocked->count > 0;

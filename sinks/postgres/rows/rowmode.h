@@ -32,6 +32,9 @@ int rowmode_releases(struct pgsink *s, struct row *const *rows, size_t count, bo
  * rowmode_finish. */
 int rowmode_released(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr) MUST_CHECK;
 
+/* Who waits for what may have changed: it is asked anew. */
+void rowmode_forget_blocked(struct pgsink *s);
+
 /* An entry that is to be tried again by rowmode_finish. */
 void rowmode_take_up(struct pgsink *s, int64_t id);
 

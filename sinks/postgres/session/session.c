@@ -14,6 +14,7 @@
 #include "sinks/postgres/session/shared.h"
 
 #define LOCK_NOT_AVAILABLE "55P03"
+#define DEADLOCK "40P01"
 
 /* No SQL begins so, and no literal of an array. */
 static const char CUT_OFF[] = "\001cut off";
@@ -115,7 +116,8 @@ int session_back_to(struct pgsink *s, const char *doing, const char *savepoint, 
 
 enum category session_refusal(const struct pgsink *s, const struct err *said, bool deleting)
 {
-    if (PQstatus(s->conn) != CONNECTION_OK || (s->rehearsal && strcmp(said->sqlstate, LOCK_NOT_AVAILABLE) == 0))
+    if (PQstatus(s->conn) != CONNECTION_OK || (s->rehearsal && strcmp(said->sqlstate, LOCK_NOT_AVAILABLE) == 0) ||
+        (s->shared && strcmp(said->sqlstate, DEADLOCK) == 0)) /* another worker's fault as much as ours: all again */
         return CATEGORY_NONE;
     return refusal_category(said, deleting);
 }

@@ -53,7 +53,9 @@ struct pgsink {
     PGconn *conn;
     bool loader;             /* no lock, no position */
     bool shared;             /* other sessions write the pipeline too; shared.h */
-    bool gated, in_turn;     /* of these: the open transaction has the gate; it is our turn to sweep */
+    bool gated, alone;       /* of these: the open transaction is through the gate; alone */
+    bool in_turn;            /* it is our turn to sweep */
+    bool must_be_alone;      /* what the batch at hand turned out to need; shared.h */
     char snapshot_begun[40]; /* a loader's: which snapshot it loads for; fence.h */
     uint64_t part_rows;      /* a loader's: rows of the part in the open transaction */
     uint64_t join_lsn;       /* parts of the snapshot were read at points up to here; 0: the stream is past them */

@@ -4,6 +4,8 @@
 #include "sinks/postgres/opening.h"
 #include "sinks/postgres/parents/parents.h"
 #include "sinks/postgres/parents/park.h"
+#include "sinks/postgres/quarantine/retry.h"
+#include "sinks/postgres/rows/rowmode.h"
 #include "sinks/postgres/session/session.h"
 
 #define TURN_KEYS "hashtext('pgrekey turn'), hashtext($1)"
@@ -55,22 +57,32 @@ static void at_least_one(int64_t *bound)
     *bound = *bound > 0 ? *bound : 1;
 }
 
+/* Alone, too, where somebody waits for a unique value. Who begins to wait for one while we wait at the gate is passed
+ * by here; the sweep comes. */
 static int pass_gate(struct pgsink *s, bool alone, struct err *reterr)
 {
     const char *params[2] = {s->options.pipeline, alone ? "t" : "f"};
+    PGresult *result = NULL;
 
+    if (session_query(
+            s, "waiting for other workers",
+            "SELECT alone, CASE WHEN alone THEN pg_advisory_xact_lock(" GATE_KEYS
+            ") ELSE pg_advisory_xact_lock_shared(" GATE_KEYS ") END FROM (SELECT $2::boolean OR EXISTS (SELECT "
+            "FROM pgrekey.quarantine WHERE pipeline = $1 AND status <> 'resolved' AND blocked_by IS NOT NULL) "
+            "OFFSET 0) AS g (alone)",
+            2, params, &result, reterr))
+        return -1;
     s->gated = true;
-    return session_query(s, "waiting for other workers",
-                         "SELECT CASE WHEN $2::boolean OR EXISTS (SELECT FROM pgrekey.quarantine WHERE pipeline = $1 "
-                         "AND status <> 'resolved' AND blocked_by IS NOT NULL) THEN pg_advisory_xact_lock(" GATE_KEYS
-                         ") ELSE pg_advisory_xact_lock_shared(" GATE_KEYS ") END",
-                         2, params, NULL, reterr);
+    s->alone = *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    return 0;
 }
 
 int shared_begun(struct pgsink *s, struct err *reterr)
 {
     parents_forget(s->parents);
-    s->gated = false;
+    rowmode_forget_blocked(s);
+    s->gated = s->alone = false;
     for (size_t r = 0; r < s->rule_count; r++) {
         at_least_one(&s->rules[r].standing);
         at_least_one(&s->rules[r].pending);
@@ -95,7 +107,7 @@ static bool reaches_out(const struct pgsink *s, const struct row *row)
 
 int shared_before(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr)
 {
-    bool alone = false;
+    bool alone = s->must_be_alone;
 
     if (s->gated)
         return 0;
@@ -107,6 +119,19 @@ int shared_before(struct pgsink *s, struct row *const *rows, size_t count, struc
 bool shared_may_wake(const struct pgsink *s)
 {
     return !s->shared || s->in_turn;
+}
+
+int shared_reach_out(struct pgsink *s, struct err *reterr)
+{
+    if (!s->shared || s->alone)
+        return 0;
+    s->must_be_alone = true;
+    return err_set(reterr, ERR_RETRY, "rows of other workers are concerned");
+}
+
+bool shared_may_release(const struct pgsink *s)
+{
+    return !s->shared || s->alone;
 }
 
 int shared_take_turn(struct pgsink *s, bool *ret_ours, struct err *reterr)
@@ -142,5 +167,5 @@ int pgsink_sweep(struct sink *sink, struct err *reterr)
     if (ask(s, "waiting for the turn", "SELECT pg_advisory_lock(" TURN_KEYS ") IS NULL", &ignored, reterr))
         return -1;
     s->in_turn = true;
-    return shared_sweep(s, reterr) || shared_end_turn(s, reterr) ? -1 : 0;
+    return shared_sweep(s, reterr) || retry_blocked(s, reterr) || shared_end_turn(s, reterr) ? -1 : 0;
 }

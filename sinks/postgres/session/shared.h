@@ -6,7 +6,8 @@
  *
  *   together   new rows, changes, deletes of rows that nobody refers to; children whose parent is not there are parked
  *   alone      deletes of rows that others refer to (their children are parked), tables that derivations read, whatever
- *              may give back a unique value that somebody waits for
+ *              may give back a unique value that somebody waits for; and a batch that went through together and then
+ *              met a row that has to leave with its children: it is rolled back, and begins again
  *   in turn    once a second one of them, alone: parents and children that missed each other, retries, requests
  */
 #ifndef PGREKEY_SINKS_POSTGRES_SHARED_H
@@ -28,6 +29,11 @@ int shared_begun(struct pgsink *s, struct err *reterr) MUST_CHECK;
 int shared_before(struct pgsink *s, struct row *const *rows, size_t count, struct err *reterr) MUST_CHECK;
 /* May rows of other keys be woken now? */
 bool shared_may_wake(const struct pgsink *s);
+/* Before rows of other keys are reached for in the midst of a batch. ERR_RETRY: not together with others;
+ * s->must_be_alone is set, and the batch is to be rolled back and begun again. */
+int shared_reach_out(struct pgsink *s, struct err *reterr) MUST_CHECK;
+/* May entries be taken up that wait for a value which the batch gives back? */
+bool shared_may_release(const struct pgsink *s);
 /* In turn. */
 int shared_sweep(struct pgsink *s, struct err *reterr) MUST_CHECK;
 /* Not waited for: false where it is another one's. */
