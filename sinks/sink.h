@@ -95,6 +95,18 @@ struct row_source {
                     struct err *reterr);
 };
 
+/* And, where rows go elsewhere than to the target that has adopted rows: their ids there. put NULL: none are asked for.
+ */
+struct row_names_fact {
+    char *entity, *digest; /* digest: another one means that other ids are adopted */
+};
+struct row_names {
+    void *context;
+    int (*put)(void *context, struct row **rows, size_t count, struct arena *arena, struct err *reterr);
+    const struct row_names_fact *facts;
+    size_t fact_count;
+};
+
 /* A row of a mirror, its columns in the rule's order; the values live until it returns. It may fail. */
 typedef int (*sink_take_fn)(void *context, const struct value *values, struct err *reterr);
 

@@ -157,7 +157,8 @@ int ksink_take_over(struct sink *sink, struct err *reterr)
     }
     k->taken_over = true;
     /* what was asked for decides whether a topic that is gone may be made anew */
-    if (krequests_take(k, true, reterr) != 0 || klife_topics(k, reterr) != 0 || krelations_record(k, reterr) != 0)
+    if (krequests_take(k, true, reterr) != 0 || klife_topics(k, reterr) != 0 || krelations_record(k, reterr) != 0 ||
+        knames_follow(k, reterr) != 0)
         return -1;
     k->resume_requested = false; /* one that came while nobody was paused */
     return forget_pause(k, reterr);
@@ -188,22 +189,23 @@ static struct outlet *outlet_for(struct ksink *k, const struct rule *rule, struc
     return client_topic(k->client, name, &outlet->topic, reterr) != 0 ? NULL : outlet;
 }
 
-/* References to the rows of a rule or derivation that adopts are published with ids that only the target knows. */
-static int check_adopt(const struct adopt *adopt, const char *name, struct err *reterr)
+/* Ids of the rows of a rule or derivation that adopts are known to a target alone, references to them too. */
+static int check_adopt(const struct ksink *k, const struct adopt *adopt, const char *name, struct err *reterr)
 {
-    if (adopt->by == ADOPT_NONE)
+    if (adopt->by == ADOPT_NONE || k->options.names.put)
         return 0;
     (void)err_set(reterr, ERR_CONFIG, "%s adopts rows of the target, whose ids a publisher does not know", name);
-    return err_hint(reterr, "take adopt: out of the mapping that is published");
+    return err_hint(reterr,
+                    "set identity.target to the target that has adopted them; or take adopt: out of the mapping");
 }
 
-static int check_rule(const struct rule *rule, const struct relation *source, struct err *reterr)
+static int check_rule(const struct ksink *k, const struct rule *rule, const struct relation *source, struct err *reterr)
 {
     if (rule->locator_count == 0 || !source || source->key_count == 0) {
         (void)err_set(reterr, ERR_CONFIG, "rule %s has no key: its rows cannot be published", rule->name);
         return err_hint(reterr, "a topic's messages are kept by key; give the table a primary key");
     }
-    return check_adopt(&rule->adopt, rule->name, reterr);
+    return check_adopt(k, &rule->adopt, rule->name, reterr);
 }
 
 static int describe_rules(struct ksink *k, struct err *reterr)
@@ -214,12 +216,12 @@ static int describe_rules(struct ksink *k, struct err *reterr)
     k->outlet_of = mem_zalloc(count + 1, sizeof(*k->outlet_of));
     k->shapes = mem_zalloc(count + 1, sizeof(*k->shapes));
     for (size_t i = 0; i < map_derivation_count(map); i++)
-        if (check_adopt(&map_derivation(map, i)->adopt, map_derivation(map, i)->name, reterr) != 0)
+        if (check_adopt(k, &map_derivation(map, i)->adopt, map_derivation(map, i)->name, reterr) != 0)
             return -1;
     for (size_t i = 0; i < count; i++) {
         const struct rule *rule = map_rule(map, i);
         const struct relation *source = map_rule_source(map, rule);
-        if (check_rule(rule, source, reterr) != 0)
+        if (check_rule(k, rule, source, reterr) != 0)
             return -1;
         k->outlet_of[i] = outlet_for(k, rule, reterr);
         if (!k->outlet_of[i])
@@ -280,6 +282,7 @@ static void close_op(struct sink *sink)
     state_free(k->state);
     breaker_free(k->breaker);
     arena_done(&k->scratch);
+    arena_done(&k->renamed);
     buf_done(&k->key);
     buf_done(&k->value);
     buf_done(&k->text);
@@ -341,6 +344,7 @@ int kafkasink_open(const struct kafkasink_options *options, struct sink **ret_si
     k->state = state_new();
     k->breaker = breaker_new(options->breaker_window, options->breaker_percent);
     arena_init(&k->scratch, (size_t)256 << 10);
+    arena_init(&k->renamed, 0);
     buf_init(&k->key, KEY_MAX);
     buf_init(&k->value, options->client.message_max_bytes);
     buf_init(&k->text, KEY_MAX);

@@ -28,6 +28,7 @@ struct kafkasink_options {
     const struct map *map; /* bound; outlives the sink */
     struct source_identity source;
     struct row_source rows; /* whole rows behind partial ones */
+    struct row_names names; /* ids of adopted rows */
     int partitions;         /* of a data topic that is made */
     bool schemas;           /* Kafka Connect's, in every message */
     bool tombstones;

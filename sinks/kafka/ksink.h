@@ -61,7 +61,7 @@ struct ksink {
     struct breaker *breaker;
     struct sink_figures figures;
 
-    struct arena scratch;
+    struct arena scratch, renamed; /* renamed: the rows of the batch at hand, under adopted ids */
     struct buf key, value, text;
 };
 
@@ -122,7 +122,15 @@ int kresync_end(struct sink *sink, const struct resync_record *record, const cha
 int kstrays_find(struct sink *sink, const struct rule *rule, uint64_t since, uint64_t *at,
                  const struct sink_strays *strays, struct err *reterr) MUST_CHECK;
 
+/* names.c: rows under the ids of identity.target; *ret_rows stays as it is until the next call */
+int knames_put(struct ksink *k, struct row *const *rows, size_t count, struct row *const **ret_rows,
+               struct err *reterr) MUST_CHECK;
+/* Compares what is adopted there with what was published, and records it; after the steps were compared. ERR_REFUSED:
+ * it is something else. Tables of rules that refer to what has been adopted since are read again. */
+int knames_follow(struct ksink *k, struct err *reterr) MUST_CHECK;
+
 /* steps.c */
+bool ksteps_is_new(const struct ksink *k, const struct rule *rule);
 int ksteps_check(struct ksink *k, struct err *reterr) MUST_CHECK;
 int ksteps_record_all(struct ksink *k, struct err *reterr) MUST_CHECK;
 int ksteps_due(struct sink *sink, struct sink_step **ret_steps, size_t *ret_count, struct err *reterr) MUST_CHECK;

@@ -295,9 +295,11 @@ static int part_done(struct ksink *k, const struct batch *batch, struct err *ret
 static int load_batch(struct sink *sink, const struct batch *batch, struct err *reterr)
 {
     struct ksink *k = loader_of(sink)->main;
-    int failed = client_begin(k->client, reterr);
+    struct row *const *rows;
+    int failed =
+        client_begin(k->client, reterr) != 0 || knames_put(k, batch->rows, batch->row_count, &rows, reterr) != 0;
     for (size_t i = 0; i < batch->row_count && !failed; i++)
-        failed = publish_read(k, batch->rows[i], batch->end_lsn, reterr);
+        failed = publish_read(k, rows[i], batch->end_lsn, reterr);
     failed = failed || publish_refuse_if_open(k, reterr) != 0 || (batch->part_done && part_done(k, batch, reterr) != 0);
     if (failed)
         client_abort(k->client);

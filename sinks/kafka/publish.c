@@ -137,6 +137,8 @@ static int put_upsert(struct ksink *k, const struct row *row, struct err *reterr
         /* gone, or by now something else: the change that made it so is on the way */
         if (found == 0 || !whole || whole->op != ROW_UPSERT || whole->partial)
             return 0;
+        if (k->options.names.put && k->options.names.put(k->options.names.context, &whole, 1, &k->scratch, reterr) != 0)
+            return -1;
         k->figures.completed_from_source++;
         event.absent = row->values;
         whole->change = row->change;
@@ -256,17 +258,20 @@ int publish_refuse_if_open(struct ksink *k, struct err *reterr)
 static int put_batch(struct ksink *k, const struct batch *batch, struct err *reterr)
 {
     size_t at = 0;
+    struct row *const *rows;
+    if (knames_put(k, batch->rows, batch->row_count, &rows, reterr) != 0)
+        return -1;
     for (size_t i = 0; i < batch->txn_count; i++) {
         const struct txn_mark *mark = &batch->txns[i];
         open_transaction(k, mark);
-        if (put_rows(k, batch->rows + at, mark->row_end - at, reterr) != 0 || close_transaction(k, mark, reterr) != 0)
+        if (put_rows(k, rows + at, mark->row_end - at, reterr) != 0 || close_transaction(k, mark, reterr) != 0)
             return -1;
         at = mark->row_end;
     }
     if (at == batch->row_count)
         return 0;
     open_transaction(k, &batch->open);
-    return put_rows(k, batch->rows + at, batch->row_count - at, reterr);
+    return put_rows(k, rows + at, batch->row_count - at, reterr);
 }
 
 /* What failed leaves nothing in Kafka; what is remembered of it here is forgotten by the next take-over. */

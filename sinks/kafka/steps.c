@@ -69,6 +69,15 @@ static const char *compare(const struct ksink *k, const struct rule *rule, struc
     return whole && strcmp(whole, step.whole) == 0 ? NULL : "changed";
 }
 
+bool ksteps_is_new(const struct ksink *k, const struct rule *rule)
+{
+    struct arena arena;
+    arena_init(&arena, 0);
+    const char *how = compare(k, rule, &arena);
+    arena_done(&arena);
+    return how && strcmp(how, "new") == 0;
+}
+
 int ksteps_check(struct ksink *k, struct err *reterr)
 {
     struct arena arena;

@@ -91,6 +91,7 @@ struct engine {
     _Atomic bool resync_wanted; /* one was asked for that this session does not know of */
     bool begin_again;           /* the session ended only to begin anew: no back-off */
     struct sink *sink;
+    struct names *names;   /* ids of adopted rows on identity.target; or NULL */
     PGconn *turn;          /* holds the publisher's lock until the slot is ours: turn.h; or NULL */
     PGconn *receiver_conn; /* rows read by key before transform; receiver thread only */
     PGconn *applier_conn;  /* rows read by key for the sink; applier thread only */

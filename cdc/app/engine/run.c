@@ -27,6 +27,7 @@
 #include "cdc/base/log.h"
 #include "cdc/base/lsn.h"
 #include "cdc/pg/pg.h"
+#include "sinks/postgres/adopt/names.h"
 
 _Atomic int run_stop;
 _Atomic int run_reload;
@@ -65,6 +66,8 @@ static void close_session(struct engine *engine)
     engine->resync = NULL;
     sink_close(engine->sink);
     engine->sink = NULL;
+    names_close(engine->names);
+    engine->names = NULL;
     skip_free(engine->skip);
     engine->skip = NULL;
     snapshot_free_joining(engine);

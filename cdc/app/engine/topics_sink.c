@@ -3,6 +3,7 @@
 #include "cdc/app/engine/topics_sink.h"
 #include "cdc/base/log.h"
 #include "sinks/kafka/kafkasink.h"
+#include "sinks/postgres/adopt/names.h"
 
 static bool stopping(void *context)
 {
@@ -20,6 +21,30 @@ struct client_options topics_client(const struct settings *settings)
                                    .compression = settings->kafka_compression,
                                    .linger_ms = (int)settings->kafka_linger_ms,
                                    .stopping = stopping};
+}
+
+static int put_names(void *context, struct row **rows, size_t count, struct arena *arena, struct err *reterr)
+{
+    const struct engine *engine = context;
+    return names_put(engine->names, rows, count, arena, reterr);
+}
+
+/* The session on identity.target ends with the sink's. */
+static int open_names(struct engine *engine, struct row_names *ret_names, struct err *reterr)
+{
+    struct pgsink_options options = engine_sink_options(engine);
+    names_close(engine->names);
+    engine->names = NULL;
+    if (!engine->settings->identity_target || !*engine->settings->identity_target)
+        return 0;
+    options.conninfo = engine->settings->identity_target;
+    options.password_file = engine->settings->identity_password_file;
+    options.pipeline = engine->settings->identity_pipeline;
+    if (names_open(&options, &engine->names, reterr) != 0)
+        return -1;
+    *ret_names = (struct row_names){.context = engine, .put = put_names};
+    ret_names->facts = names_facts(engine->names, &ret_names->fact_count);
+    return 0;
 }
 
 int engine_open_topics(struct engine *engine, struct sink_position *ret_position, struct err *reterr)
@@ -45,6 +70,8 @@ int engine_open_topics(struct engine *engine, struct sink_position *ret_position
         .breaker_window = (int)settings->breaker_window,
         .breaker_percent = (int)settings->breaker_percent,
     };
+    if (open_names(engine, &options.names, reterr) != 0)
+        return -1;
     if (map_derivation_count(engine->binding.map) > 0)
         log_event(LOG_INFO, "not_published", "derivations=%zu msg=\"a replay computes them\"",
                   map_derivation_count(engine->binding.map));

@@ -96,6 +96,14 @@ static const struct setting table[] = {
      "Where `pgrekey run` writes: straight into the target, or into topics. For topics the target is only asked how "
      "its tables look."},
 
+    {"identity.target", SETTING_TEXT, AT(identity_target), 0, 0, NULL, NULL, NULL,
+     "Of `sink: kafka` with a mapping that adopts: the target (as target.dsn) that another pipeline has adopted rows "
+     "of. Their ids there are published. Only read."},
+    {"identity.password_file", SETTING_PATH, AT(identity_password_file), 0, 0, NULL, NULL, NULL,
+     "A file whose first line is the password for it."},
+    {"identity.pipeline", SETTING_NAME, AT(identity_pipeline), 0, 0, "pgrekey", NULL, NULL,
+     "That other pipeline's name on identity.target."},
+
     {"kafka.bootstrap", SETTING_TEXT, AT(kafka_bootstrap), 0, 0, NULL, NULL, NULL,
      "The brokers to begin with: host:port, with commas between."},
     {"kafka.prefix", SETTING_TEXT, AT(kafka_prefix), 0, 0, "pgrekey", NULL, NULL,

@@ -37,13 +37,16 @@ struct settings {
     int64_t target_lock_wait_s;          /* target.lock_wait: for a dead session's advisory lock */
     int64_t target_position_interval_ms; /* target.position_interval: how often an idle position is written */
 
-    char *kafka_bootstrap;       /* kafka.bootstrap; NULL */
-    char *kafka_prefix;          /* kafka.prefix, "pgrekey" */
-    char *kafka_properties;      /* kafka.properties: "name=value, name=value"; NULL */
-    char *kafka_properties_file; /* kafka.properties_file; NULL */
-    char *replay_masking;        /* replay.masking: on, off */
-    char *replay_group;          /* replay.group; NULL: one worker */
-    char *masking_key_file;      /* masking.key_file; NULL */
+    char *identity_target;        /* identity.target; NULL */
+    char *identity_password_file; /* identity.password_file; NULL */
+    char *identity_pipeline;      /* identity.pipeline, "pgrekey" */
+    char *kafka_bootstrap;        /* kafka.bootstrap; NULL */
+    char *kafka_prefix;           /* kafka.prefix, "pgrekey" */
+    char *kafka_properties;       /* kafka.properties: "name=value, name=value"; NULL */
+    char *kafka_properties_file;  /* kafka.properties_file; NULL */
+    char *replay_masking;         /* replay.masking: on, off */
+    char *replay_group;           /* replay.group; NULL: one worker */
+    char *masking_key_file;       /* masking.key_file; NULL */
 
     char *sink; /* sink: postgres, kafka */
 
