@@ -33,7 +33,7 @@ struct client {
     _Atomic int first_failure; /* rd_kafka_resp_err_t of a delivery in this transaction */
     char failed_topic[256];    /* where it was to go; both are told by calls of ours, which is one thread */
     _Atomic uint64_t failed;
-    _Atomic int connection_error; /* the last one that librdkafka told of */
+    _Atomic int connection_error; /* why the broker does not take us: authentication, TLS; 0: not known */
 };
 
 int client_err(struct err *reterr, rd_kafka_resp_err_t code, const char *doing)
@@ -208,7 +208,16 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     struct client *client = opaque;
     (void)rk;
     (void)reason;
-    client->connection_error = code;
+    if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL)
+        client->connection_error = code;
+}
+
+rd_kafka_resp_err_t client_explain(struct client *client, rd_kafka_resp_err_t code)
+{
+    (void)rd_kafka_poll(client->rk, 0); /* which tells of it */
+    bool vague = code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+                 code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+    return vague && client->connection_error ? (rd_kafka_resp_err_t)client->connection_error : code;
 }
 
 static int configure_producer(const struct client_options *options, rd_kafka_conf_t *conf, struct client *client,
@@ -222,6 +231,7 @@ static int configure_producer(const struct client_options *options, rd_kafka_con
                               {"message.max.bytes", bytes},
                               {"linger.ms", linger},
                               {"compression.type", options->compression},
+                              {"allow.auto.create.topics", "false"}, /* one that was deleted would come back empty */
                               {"partitioner", "murmur2_random"},
                               {"queue.buffering.max.kbytes", "65536"},
                               {"queue.buffering.max.messages", "200000"},

@@ -97,6 +97,9 @@ int client_tail_next(struct client_tail *tail, int wait_ms, enum client_tail_fou
                      struct client_message *ret_message, struct err *reterr) MUST_CHECK;
 void client_tail_close(struct client_tail *tail); /* NULL is fine */
 
+/* Of a code that only says that no broker answers: what the connections failed for, where that is known (a password, a
+ * certificate). */
+rd_kafka_resp_err_t client_explain(struct client *client, rd_kafka_resp_err_t code);
 /* What librdkafka says, as one of ours: `doing` "committing". Returns -1. */
 int client_err(struct err *reterr, rd_kafka_resp_err_t code, const char *doing);
 

@@ -18,7 +18,7 @@ int topics_look(struct client *client, struct topic_spec *specs, size_t count, s
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_resp_err_t code = rd_kafka_metadata(client_handle(client), 1, NULL, &metadata, ANSWER_MS);
     if (code)
-        return client_err(reterr, code, "asking for the topics");
+        return client_err(reterr, client_explain(client, code), "asking for the topics");
     for (size_t i = 0; i < count; i++) {
         specs[i].present = false;
         for (int t = 0; t < metadata->topic_cnt; t++)

@@ -8,7 +8,7 @@
 
 source_start
 target_start
-kafka_create "$T/kafka"
+kafka_create "$T/kafka" auto.create.topics.enable=true
 kafka_start "$T/kafka"
 source_uuid_ossp
 topics_estate

@@ -193,6 +193,8 @@ int derive_arrived(struct pgsink *s, size_t place, const char *ids, struct err *
     for (size_t d = 0; s->derive && d < s->derive->count; d++) {
         bool refers = false;
 
+        if (s->derive->all[d].derivation->skip) /* it never runs, so nothing of it waits */
+            continue;
         for (size_t i = 0; i < s->references.derived_count; i++) {
             const struct derived_reference *reference = &s->references.derived[i];
             refers |= reference->derivation == d && reference->place == place && reference->mapped;
