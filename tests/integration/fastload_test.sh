@@ -21,6 +21,7 @@ target_script <<'SQL'
 CREATE SCHEMA "other Schema";
 CREATE FUNCTION "other Schema".tidy(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
 CREATE EXTENSION btree_gist;
+CREATE EXTENSION "uuid-ossp";
 CREATE TABLE regions (id uuid PRIMARY KEY, legacy_id int UNIQUE, name text);
 CREATE TABLE people (
     id uuid PRIMARY KEY, legacy_id int NOT NULL, region_id uuid, boss_id uuid, email text, note text, extra jsonb, born date,
@@ -49,7 +50,8 @@ CREATE TABLE visits (id uuid PRIMARY KEY, person_id uuid NOT NULL REFERENCES peo
 CREATE TABLE visits_0 PARTITION OF visits FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE visits_1 PARTITION OF visits FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 CREATE INDEX ON visits (person_id);
-CREATE TABLE notes (id uuid PRIMARY KEY, person_id uuid NOT NULL REFERENCES people ON DELETE CASCADE, note text);
+CREATE TABLE badges (id uuid PRIMARY KEY, legacy_id int NOT NULL);
+CREATE TABLE notes (id uuid PRIMARY KEY, person_id uuid NOT NULL REFERENCES people ON DELETE CASCADE, badge_id uuid NOT NULL REFERENCES badges, note text);
 CREATE INDEX notes_person ON notes (person_id);
 CREATE INDEX notes_note ON notes (note);
 CREATE TABLE later (id uuid PRIMARY KEY, person_id uuid NOT NULL REFERENCES people, note text);
@@ -65,9 +67,15 @@ rows:
       {legacy_id: id, region_id: {uuid: region, of: region_id, required: false}, boss_id: {uuid: person, of: boss_id, required: false},
        email: email, note: note, extra: extra, born: born}
   - {from: visit, to: visits, key: {id: {uuid: visit, of: id}}, columns: {person_id: {uuid: person, of: person_id}, note: note}}
-  - {from: visit, to: notes, key: {id: {uuid: note, of: id}}, columns: {person_id: {uuid: person, of: person_id}, note: note}}
+  - {from: visit, to: notes, key: {id: {uuid: note, of: id}}, columns: {person_id: {uuid: person, of: person_id}, badge_id: {uuid: badge, of: person_id}, note: note}}
 mirrors:
   visit: {columns: [person_id], index: [person_id]}
+derive:
+  - to: badges
+    key: {id: {uuid: badge, of: person_id}}
+    touched: {visit: select person_id from touched}
+    query: select k.person_id, k.person_id as legacy_id from keys k where exists (select from visit v where v.person_id = k.person_id)
+    gone: delete
 YAML
 settings_write "snapshot: {workers: 2, range_rows: 4000, fast_load: true}" "batch: {max_rows: 300}" "breaker: {window: 0}" "quarantine: {retries: 0}"
 check "init" pgrekey init
@@ -102,7 +110,7 @@ same_load() {
 # A superuser's drop takes the mirrors' empty schema too.
 drop_all() {
     pgrekey drop --yes >/dev/null
-    target_sql "TRUNCATE regions, people, visits, notes, later"
+    target_sql "TRUNCATE regions, people, visits, notes, badges, later"
     pgrekey init >/dev/null
 }
 off() { target_sql "SELECT count(*) FROM pgrekey.taken_off"; }
@@ -131,7 +139,7 @@ wait "$HOLDER"
 wait_for 30 "the taking off" is_off
 engine_kill
 names=$(target_sql "SELECT string_agg(name, ' ' ORDER BY name) FROM pgrekey.taken_off WHERE schema_name = 'public'")
-equals "what is off" "boss brin covering expression generated gin hashed notes_note notes_person notes_person_id_fkey ordered people_region_id_idx the region's we\"ird 'name'" "$names"
+equals "what is off" "boss brin covering expression generated gin hashed notes_badge_id_fkey notes_note notes_person notes_person_id_fkey ordered people_region_id_idx the region's we\"ird 'name'" "$names"
 equals "and is not there" "" "$(target_sql "SELECT string_agg(c.relname, ' ') FROM pg_class c JOIN pgrekey.taken_off o ON o.name = c.relname WHERE schema_name = 'public'")"
 check "status tells" grep -q 'fast load .* off' <(pgrekey status || true)
 
@@ -245,7 +253,7 @@ engine_kill
 equals "of another's tables nothing is off" 0 "$(target_sql "SELECT count(*) FROM pgrekey.taken_off WHERE schema_name = 'public'")"
 target_sql "ALTER TABLE notes OWNER TO pgrekey; GRANT CREATE ON SCHEMA public TO pgrekey"
 pgrekey drop --yes >/dev/null
-target_sql "TRUNCATE regions, people, visits, notes, later"
+target_sql "TRUNCATE regions, people, visits, notes, badges, later"
 engine_start
 wait_for 30 "the taking off" is_off
 engine_kill

@@ -15,20 +15,59 @@ static bool is_on_level(const struct pgsink *s, size_t step, int level)
     return at->kind == STEP_DERIVATION && at->level == level && !one->derivation->skip && !one->rests;
 }
 
-/* What was just loaded has no statistics. A table that is not ours to analyse is left as it is. */
+static void set_fresh(struct pgsink *s, const char *schema, const char *table, bool fresh)
+{
+    for (size_t d = 0; d < s->derive->count; d++)
+        for (size_t i = 0; i < s->derive->all[d].input_count; i++)
+            if (touched_is_on(&s->derive->all[d].inputs[i], schema, table))
+                s->derive->all[d].inputs[i].fresh = fresh;
+}
+
+static void forget_loaded(struct pgsink *s, int level)
+{
+    for (size_t i = 0; i < s->derive->step_count; i++) {
+        const struct map_step *at = &s->derive->steps[i];
+        const struct rule *rule = at->kind == STEP_RULE ? s->rules[at->index].target.rule : NULL;
+        if (rule && at->level == level)
+            set_fresh(s, rule->to_schema, rule->to_table, false);
+    }
+}
+
+static void forget_all(struct pgsink *s)
+{
+    for (size_t d = 0; d < s->derive->count; d++)
+        for (size_t i = 0; i < s->derive->all[d].input_count; i++)
+            s->derive->all[d].inputs[i].fresh = false;
+}
+
+/* What was just loaded, or derived, has no statistics. A table that is not ours to analyse is left as it is. */
 static int analyse_inputs(struct pgsink *s, struct derive_one *one, struct err *reterr)
 {
     for (size_t i = 0; i < one->input_count; i++) {
         struct buf sql;
         int failed;
 
+        if (one->inputs[i].fresh)
+            continue;
         buf_init(&sql, DERIVE_SQL_MAX);
         buf_printf(&sql, "ANALYZE %s", one->inputs[i].table);
         failed = derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
         buf_done(&sql);
         if (failed)
             return -1;
+        set_fresh(s, one->inputs[i].input->schema, one->inputs[i].input->table, true);
     }
+    return 0;
+}
+
+/* Rows that it puts off to the end are few. */
+static int derive_one_of_all(struct pgsink *s, int index, struct err *reterr)
+{
+    struct derive_one *one = &s->derive->all[index];
+
+    if (analyse_inputs(s, one, reterr) || derive_all(s, index, reterr))
+        return -1;
+    set_fresh(s, one->derivation->to_schema, one->derivation->to_table, false);
     return 0;
 }
 
@@ -43,7 +82,7 @@ static int derive_chosen(struct pgsink *s, const bool *chosen, struct err *reter
         if (!chosen[i])
             continue;
         s->derive->all[index].later = false;
-        if (analyse_inputs(s, &s->derive->all[index], reterr) || derive_all(s, index, reterr))
+        if (derive_one_of_all(s, index, reterr))
             return -1;
     }
     if (derive_finish(s, reterr))
@@ -75,14 +114,18 @@ int pgsink_derive_all(struct sink *sink, int level, struct err *reterr)
 
     for (size_t i = 0; i < count; i++)
         any |= chosen[i] = is_on_level(s, i, level);
+    if (s->derive)
+        forget_loaded(s, level);
     if (any)
         put_off_levels_above(s, level, true);
     int failed = any ? derive_level(s, chosen, reterr) : 0;
     for (size_t i = 0; s->derive && i < s->derive->count; i++)
         s->derive->all[i].later = false;
     free(chosen);
-    if (failed)
+    if (failed) {
+        forget_all(s);
         session_rollback(s);
+    }
     return failed;
 }
 
@@ -123,6 +166,7 @@ static int run_due(struct pgsink *s, const PGresult *due, struct err *reterr)
     bool any = false;
     int failed = session_begin(s, reterr);
 
+    forget_all(s);
     for (size_t i = 0; !failed && i < s->derive->step_count; i++) {
         const struct map_step *step = &s->derive->steps[i];
         const struct derive_one *one = step->kind == STEP_DERIVATION ? &s->derive->all[step->index] : NULL;

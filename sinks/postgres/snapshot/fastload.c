@@ -70,30 +70,16 @@ static int level_of_table(const struct pgsink *s, const char *schema, const char
     return level;
 }
 
-static bool key_is(const struct rule *rule, const char *column)
+/* The parent may be a rule's row or a derivation's. */
+static bool asks_for_parent(const struct pgsink *s, const struct rule *rule, const PGresult *keys, int row)
 {
-    size_t keys = 0;
-    bool is = false;
+    int column = map_column_index(rule, PQgetvalue(keys, row, AT_COLUMN));
+    int place = column < 0 ? NO_PLACE : references_place(&s->references, rule, (size_t)column);
+    const struct place *parent = place == NO_PLACE ? NULL : &s->references.places[place];
 
-    for (size_t c = 0; c < rule->column_count; c++)
-        if (rule->columns[c].key) {
-            keys++;
-            is = strcmp(rule->columns[c].name, column) == 0;
-        }
-    return keys == 1 && is;
-}
-
-static bool asks_for_parent(const struct rule *rule, const char *column, const PGresult *keys, int row)
-{
-    for (size_t c = 0; c < rule->column_count; c++) {
-        const struct rule *parent = rule->columns[c].parent;
-        if (strcmp(rule->columns[c].name, column) == 0)
-            return parent &&
-                   same_table(parent, PQgetvalue(keys, row, AT_PARENT_SCHEMA),
-                              PQgetvalue(keys, row, AT_PARENT_TABLE)) &&
-                   key_is(parent, PQgetvalue(keys, row, AT_PARENT_COLUMN));
-    }
-    return false;
+    return parent && strcmp(parent->schema, PQgetvalue(keys, row, AT_PARENT_SCHEMA)) == 0 &&
+           strcmp(parent->name, PQgetvalue(keys, row, AT_PARENT_TABLE)) == 0 &&
+           strcmp(parent->column_name, PQgetvalue(keys, row, AT_PARENT_COLUMN)) == 0;
 }
 
 /* Does every rule of the table ask for the parents that the foreign key would ask for? */
@@ -101,8 +87,7 @@ static bool engine_checks(const struct pgsink *s, const struct rule *rule, const
 {
     for (size_t r = 0; r < s->rule_count; r++) {
         const struct rule *other = s->rules[r].target.rule;
-        if (same_table(other, rule->to_schema, rule->to_table) &&
-            !asks_for_parent(other, PQgetvalue(keys, row, AT_COLUMN), keys, row))
+        if (same_table(other, rule->to_schema, rule->to_table) && !asks_for_parent(s, other, keys, row))
             return false;
     }
     return true;
