@@ -306,6 +306,8 @@ int quickpath_apply(struct pgsink *s, const struct batch *batch, bool *ret_done,
         return give_up(s, &failure, reterr);
     if (busy)
         return 0;
+    if (derive_quick_ready(&q.derived, &failure))
+        return give_up(s, &failure, reterr);
     if (write_batch(&q, batch, ret_done, reterr))
         return -1;
     if (*ret_done) {

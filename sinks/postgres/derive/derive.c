@@ -353,7 +353,7 @@ static void forget_made(struct derive_one *one)
         one->inputs[i].made = one->inputs[i].kept;
 }
 
-static void keep_made(struct derive_one *one)
+void derive_keep_made(struct derive_one *one)
 {
     one->stands = one->made && *one->id;
     for (size_t i = 0; i < one->input_count; i++)
@@ -405,7 +405,7 @@ void derive_ended(struct pgsink *s, bool committed)
         one->refused = one->keeps = false;
         one->step = (struct account){0};
         if (committed) {
-            keep_made(one);
+            derive_keep_made(one);
             continue;
         }
         one->delta = (struct account){0};

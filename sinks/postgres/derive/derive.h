@@ -16,6 +16,7 @@
  *   derive_release.c derived rows that refer to rows which go
  *   derive_settle.c  account and quarantine of keys
  *   derive_again.c   entries of the quarantine tried again
+ *   derive_ready.c   tables made for the quick path
  *   derive_parents.c references that the engine checks
  *   derive_snapshot.c  all keys, level by level
  *   derive_isolate.c keys that fail, found by halving

@@ -40,10 +40,10 @@ static size_t position_of(const struct derive *derive, int kind, size_t index)
 
 static bool is_ready(const struct derive_one *one)
 {
-    if (one->rests || !one->made || !*one->id || one->keys || one->refused || one->kept > DERIVE_KEPT_MAX)
+    if (!one->stands || one->kept > DERIVE_KEPT_MAX)
         return false;
     for (size_t i = 0; i < one->input_count; i++)
-        if (one->inputs[i].filtered && (!one->inputs[i].made || one->inputs[i].images > DERIVE_KEPT_MAX))
+        if (one->inputs[i].filtered && (!one->inputs[i].kept || one->inputs[i].images > DERIVE_KEPT_MAX))
             return false;
     return true;
 }
@@ -63,7 +63,7 @@ static bool make_due(struct derive_quick *quick, const char *schema, const char 
         if (!reads)
             continue;
         size_t own = position_of(derive, STEP_DERIVATION, d);
-        if (own < position || !is_ready(one))
+        if (own < position || one->rests || one->keys || one->refused)
             return false;
         if (quick->due[d].due)
             continue;
@@ -116,6 +116,16 @@ bool derive_quick_begin(struct derive_quick *quick, struct pgsink *s, struct pip
             return false;
     }
     return true;
+}
+
+int derive_quick_ready(struct derive_quick *quick, struct err *reterr)
+{
+    for (size_t d = 0; quick->due && d < quick->s->derive->count; d++) {
+        struct derive_one *one = &quick->s->derive->all[d];
+        if (quick->due[d].due && !is_ready(one) && derive_ready(quick->s, one, reterr))
+            return -1;
+    }
+    return 0;
 }
 
 /* --- statements --- */

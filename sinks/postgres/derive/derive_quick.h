@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cdc/base/err.h"
 #include "sinks/postgres/session/pipe.h"
 
 struct pgsink;
@@ -37,6 +38,8 @@ struct derive_quick {
 
 /* The net change's derivations. False: there are some, and they need the long way. */
 bool derive_quick_begin(struct derive_quick *quick, struct pgsink *s, struct pipe *pipe);
+/* Makes what they lean on, before the transaction begins. */
+int derive_quick_ready(struct derive_quick *quick, struct err *reterr) MUST_CHECK;
 
 /* Each sends; what fails is kept by the pipe. Before any row, and behind the rows of each rule. */
 void derive_quick_before(struct derive_quick *quick);

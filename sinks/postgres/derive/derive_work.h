@@ -30,6 +30,7 @@ struct derive_input {
     bool made;      /* the temporary table of old images is there */
     bool kept;      /* it was there when the open transaction began */
     int64_t images; /* in it; an upper bound */
+    bool fresh;     /* derive_snapshot.c: its table was analysed, and nobody has written it since */
 };
 
 struct derive_one {
@@ -99,6 +100,15 @@ struct derive_range {
 struct derive_statements;
 struct quick_statement;
 
+/* --- derive.c --- */
+/* What has been made is committed: no rollback takes it. */
+void derive_keep_made(struct derive_one *one);
+
+/* --- derive_ready.c --- */
+/* All that the quick path leans on: number and temporary tables are there, and these hold few dead rows. Between two
+ * transactions. */
+int derive_ready(struct pgsink *s, struct derive_one *one, struct err *reterr) MUST_CHECK;
+
 /* --- derive_statement.c --- */
 struct derive_statements *derive_statements_new(void);
 void derive_statements_free(struct derive_statements *statements);
@@ -166,8 +176,12 @@ void touched_put_keys(struct buf *sql, const struct derive_one *one, const struc
  * 'o' for the old and 'n' for the new image. */
 void touched_put_differing(struct buf *sql, const struct derive_input *input, const char *from, const char *but,
                            char alias, char other);
-/* The temporary table of the input's old images. */
+/* The temporary table of the input's old images; and made, where it is not there. */
 const char *touched_images(const struct derive_one *one, const struct derive_input *input, char *name, size_t size);
+/* "; ..": the planner shall take it for small. Else it reads the whole table that its rows are compared with. */
+void touched_put_small(struct buf *sql, const char *images);
+int touched_images_ready(struct pgsink *s, struct derive_one *one, struct derive_input *input,
+                         struct err *reterr) MUST_CHECK;
 
 /* Locators of one rule's rows as parameters, an array for each of their columns; the condition over `t` that they make.
  */

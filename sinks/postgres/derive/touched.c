@@ -86,7 +86,14 @@ const char *touched_images(const struct derive_one *one, const struct derive_inp
     return name;
 }
 
-static int images_ready(struct pgsink *s, struct derive_one *one, struct derive_input *input, struct err *reterr)
+/* An image has a key, so a row of NULLs is none. (As defaults a domain might refuse them.) */
+void touched_put_small(struct buf *sql, const char *images)
+{
+    buf_printf(sql, "; INSERT INTO %s SELECT (NULL::pg_temp.%s).*; ANALYZE %s; DELETE FROM %s AS o WHERE o IS NULL",
+               images, images, images, images);
+}
+
+int touched_images_ready(struct pgsink *s, struct derive_one *one, struct derive_input *input, struct err *reterr)
 {
     char name[48];
     struct buf sql;
@@ -97,6 +104,7 @@ static int images_ready(struct pgsink *s, struct derive_one *one, struct derive_
     touched_images(one, input, name, sizeof(name));
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql, "CREATE TEMP TABLE IF NOT EXISTS %s AS SELECT * FROM %s WITH NO DATA", name, input->table);
+    touched_put_small(&sql, name);
     failed = derive_run_sql(s, one, &sql, reterr);
     buf_done(&sql);
     input->made = !failed;
@@ -115,6 +123,8 @@ static int drop_images(struct pgsink *s, struct derive_one *one, struct derive_i
         return 0;
     buf_init(&sql, DERIVE_SQL_MAX);
     buf_printf(&sql, "%s %s", truncate ? "TRUNCATE" : "DELETE FROM", name);
+    if (truncate)
+        touched_put_small(&sql, name);
     failed = truncate ? derive_run_sql(s, one, &sql, reterr) : derive_sql(s, one, &sql, 0, NULL, NULL, reterr);
     buf_done(&sql);
     if (truncate && !failed)
@@ -131,7 +141,7 @@ static int keep_images(struct pgsink *s, struct derive_one *one, struct derive_i
     struct buf sql;
     int failed;
 
-    if (images_ready(s, one, input, reterr))
+    if (touched_images_ready(s, one, input, reterr))
         return -1;
     touched_images(one, input, name, sizeof(name));
     buf_init(&sql, DERIVE_SQL_MAX);
@@ -166,7 +176,7 @@ static int compare_images(struct pgsink *s, struct derive_one *one, struct deriv
     struct buf touched, rows;
     int failed;
 
-    if (images_ready(s, one, input, reterr))
+    if (touched_images_ready(s, one, input, reterr))
         return -1;
     touched_images(one, input, name, sizeof(name));
     if (analyse_images(s, one, input, name, reterr))
