@@ -16,6 +16,7 @@
 struct expectation {
     size_t index;
     int64_t rows;
+    uint32_t deletes; /* the entry, where it is for its row to go */
 };
 
 struct quick {
@@ -23,6 +24,7 @@ struct quick {
     struct pipe pipe;
     struct expectation expected[QUICK_ROWS * 2];
     size_t expected_count;
+    bool *went; /* by entry: there was a row to delete, and it counted as mapped for that */
     struct derive_quick derived;
 };
 
@@ -48,7 +50,20 @@ static bool is_referred_to(const struct pgsink *s, size_t r)
     return referred;
 }
 
-/* Nothing aside, nothing noted, no delete that leaves its row or whose count tells what it counted as. */
+/* No delete that leaves its row, or that somebody else has a part in. One of a rule with a condition counts as what
+ * its row tells, and so it does not of a row that comes back, or was counted apart. */
+static bool is_plain_delete(const struct pgsink *s, size_t r, const struct net_entry *entry)
+{
+    const struct target *target = &s->rules[r].target;
+
+    if (target->rule->on_delete != DELETE_ROW || is_referred_to(s, r))
+        return false;
+    if (!target->may_exclude && entry->action != NET_EXCLUDE)
+        return true;
+    return entry->action != NET_REPLACE && !target->rule->replayed && !target_counted(target, entry->row->change);
+}
+
+/* Nothing aside, nothing noted. */
 static bool is_plain(const struct pgsink *s, const struct chunk_plan *plan)
 {
     size_t rules = 0;
@@ -56,21 +71,19 @@ static bool is_plain(const struct pgsink *s, const struct chunk_plan *plan)
     if (plan->pending || plan->parked)
         return false;
     for (size_t r = 0; r < s->rule_count; r++) {
-        const struct rule *rule = s->rules[r].target.rule;
         rules += s->net->rules[r].entry_count != 0;
         if (s->net->rules[r].aside_count)
             return false;
-        if (!s->rules[r].target.may_exclude && rule->on_delete == DELETE_ROW && !is_referred_to(s, r))
-            continue;
         for (uint32_t e = s->net->rules[r].first; e != NET_NONE; e = s->net->entries[e].next)
-            if (net_deletes(&s->net->entries[e]))
+            if (net_deletes(&s->net->entries[e]) && !is_plain_delete(s, r, &s->net->entries[e]))
                 return false;
     }
     return rules <= COUNTERS_RULES;
 }
 
-static bool send_row(struct quick *q, size_t r, const struct net_entry *entry, enum target_op op, int64_t rows)
+static bool send_row(struct quick *q, size_t r, uint32_t e, enum target_op op, int64_t rows)
 {
+    const struct net_entry *entry = &q->s->net->entries[e];
     struct target *target = &q->s->rules[r].target;
     struct target_statement *statement = target_statement(target, op, entry->row->values);
     const char *const *params;
@@ -79,8 +92,9 @@ static bool send_row(struct quick *q, size_t r, const struct net_entry *entry, e
     if (!statement)
         return false;
     count = target_bind(statement, entry->row, entry->locator, &q->s->scratch, &params);
-    q->expected[q->expected_count++] =
-        (struct expectation){.index = pipe_execute(&q->pipe, statement, count, params), .rows = rows};
+    q->expected[q->expected_count++] = (struct expectation){.index = pipe_execute(&q->pipe, statement, count, params),
+                                                            .rows = rows,
+                                                            .deletes = op == TARGET_DELETE ? e : NET_NONE};
     return true;
 }
 
@@ -92,24 +106,48 @@ static bool met_all(const struct quick *q)
     return true;
 }
 
-static bool has_updates(const struct quick *q)
+static void note_who_went(struct quick *q)
 {
     for (size_t i = 0; i < q->expected_count; i++)
-        if (q->expected[i].rows >= 0)
+        if (q->expected[i].deletes != NET_NONE)
+            q->went[q->expected[i].deletes] = q->pipe.affected[q->expected[i].index] > 0;
+}
+
+/* Is there an outcome that must be known before the end is sent? */
+static bool has_answers(const struct quick *q)
+{
+    for (size_t i = 0; i < q->expected_count; i++) {
+        uint32_t e = q->expected[i].deletes;
+        if (q->expected[i].rows >= 0 ||
+            (e != NET_NONE && q->s->rules[q->s->net->entries[e].row->rule->index].target.may_exclude))
             return true;
+    }
     return false;
 }
 
-static void count(struct pgsink *s)
+static void count_delete(const struct target *target, const struct net_entry *entry, bool went, struct account *delta)
 {
+    bool mapped = went || !target->may_exclude;
+
+    delta->mapped -= mapped;
+    delta->excluded -= !mapped;
+    delta->excluded += entry->action == NET_EXCLUDE;
+    delta->deletes += mapped;
+}
+
+static void count(const struct quick *q)
+{
+    struct pgsink *s = q->s;
+
     for (size_t r = 0; r < s->rule_count; r++) {
         struct account delta = {0};
 
         for (uint32_t e = s->net->rules[r].first; e != NET_NONE; e = s->net->entries[e].next) {
             const struct net_entry *entry = &s->net->entries[e];
-            delta.mapped += (entry->action == NET_INSERT) - (entry->action == NET_DELETE);
+            delta.mapped += entry->action == NET_INSERT;
             delta.excluded += entry->action == NET_EXCLUDED;
-            delta.deletes += entry->action == NET_DELETE;
+            if (entry->action == NET_DELETE || entry->action == NET_EXCLUDE)
+                count_delete(&s->rules[r].target, entry, q->went[e], &delta);
         }
         counters_add(s, (int)r, &delta);
     }
@@ -124,7 +162,7 @@ static void remember(struct pgsink *s)
 
         if (!s->net->rules[rule->index].wanted)
             continue;
-        if (entry->action == NET_DELETE)
+        if (entry->action == NET_DELETE || entry->action == NET_EXCLUDE)
             parents_row_deleted(s, rule, entry->locator);
         else if (net_inserts(entry))
             parents_row_written(s, entry->row);
@@ -134,7 +172,7 @@ static void remember(struct pgsink *s)
 /* The transaction's end behind its rows: constraints, account, position, COMMIT. False: too many accounts for it. */
 static bool send_end(struct quick *q, const struct batch *batch, struct record_sent *ret_sent)
 {
-    count(q->s);
+    count(q);
     if (counters_moved(q->s) > COUNTERS_RULES)
         return false;
     if (q->s->deferrable)
@@ -169,6 +207,7 @@ static bool turn(struct quick *q, struct err *failure)
 {
     if (pipe_end(&q->pipe) || !met_all(q) || !derive_quick_took(&q->derived))
         return false;
+    note_who_went(q);
     q->expected_count = 0;
     return pipe_begin(&q->pipe, q->s, failure) == 0;
 }
@@ -189,7 +228,7 @@ static bool send_deletes(struct quick *q)
     for (size_t i = q->s->rule_count; i-- > 0;)
         for (uint32_t e = net->rules[order[i]].first; e != NET_NONE; e = net->entries[e].next)
             if (net_deletes(&net->entries[e]))
-                sent &= send_row(q, (size_t)order[i], &net->entries[e], TARGET_DELETE, -1);
+                sent &= send_row(q, (size_t)order[i], e, TARGET_DELETE, -1);
     return sent;
 }
 
@@ -200,10 +239,10 @@ static bool send_rule(struct quick *q, size_t r)
 
     for (uint32_t e = net->rules[r].first; e != NET_NONE; e = net->entries[e].next)
         if (net_updates(&net->entries[e]))
-            sent &= send_row(q, r, &net->entries[e], TARGET_UPDATE, 1);
+            sent &= send_row(q, r, e, TARGET_UPDATE, 1);
     for (uint32_t e = net->rules[r].first; e != NET_NONE; e = net->entries[e].next)
         if (net_inserts(&net->entries[e]))
-            sent &= send_row(q, r, &net->entries[e], TARGET_INSERT, -1);
+            sent &= send_row(q, r, e, TARGET_INSERT, -1);
     return sent;
 }
 
@@ -259,7 +298,7 @@ static int write_batch(struct quick *q, const struct batch *batch, bool *ret_don
     (void)pipe_run(&q->pipe, "BEGIN");
     if (!send_all(q, &failure))
         return abandon(q, &failure, reterr);
-    if ((q->derived.due_any || has_updates(q)) && !turn(q, &failure))
+    if ((q->derived.due_any || has_answers(q)) && !turn(q, &failure))
         return give_up(s, &failure, reterr);
     derive_quick_count(&q->derived);
     if (!send_end(q, batch, &end))
@@ -308,6 +347,7 @@ int quickpath_apply(struct pgsink *s, const struct batch *batch, bool *ret_done,
         return 0;
     if (derive_quick_ready(&q.derived, &failure))
         return give_up(s, &failure, reterr);
+    q.went = arena_zalloc(&s->scratch, s->net->count + 1, sizeof(*q.went));
     if (write_batch(&q, batch, ret_done, reterr))
         return -1;
     if (*ret_done) {
