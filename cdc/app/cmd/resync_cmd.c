@@ -11,7 +11,7 @@
 #include "sinks/postgres/snapshot/resync_store.h"
 
 #define POLL_MS 100
-#define LOOK_POLLS 3 /* so many polls between two looks at whether the engine is there still */
+#define LOOK_POLLS 3         /* so many polls between two looks at whether the engine is there still */
 #define MISSED_MAX 5         /* looks: between two sessions it is not */
 #define MISSED_TOPICS_MAX 20 /* a publisher's session takes longer to begin */
 
