@@ -74,7 +74,7 @@ published
 
 # --- the snapshot
 
-equals "topics are there" "shop.dead-letter shop.pgrekey_mirror.kind shop.public.offices shop.public.pairs shop.public.visits shop.state shop.transaction" \
+equals "topics are there" "shop.dead-letter shop.pgrekey_mirror.kind shop.public.offices shop.public.pairs shop.public.visits shop.request shop.state shop.transaction" \
     "$(kafka_topics "$T/kafka" | grep '^shop' | paste -sd ' ')"
 equals "every mapped row is there as r" "51 500 1 2" \
     "$(topic_ops public.offices r) $(topic_ops public.visits r) $(topic_ops public.pairs r) $(topic_ops pgrekey_mirror.kind r)"
