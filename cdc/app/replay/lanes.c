@@ -56,6 +56,14 @@ static int open_lane(struct replay *r, const char *topic, struct lane *lane, str
                                 reterr);
 }
 
+static bool knows_topic(const struct replay *r, const char *topic)
+{
+    for (size_t i = 0; i < r->offset_count; i++)
+        if (strcmp(r->offsets[i].topic, topic) == 0)
+            return true;
+    return false;
+}
+
 int lanes_open(struct replay *r, struct err *reterr)
 {
     size_t count = 0;
@@ -70,7 +78,8 @@ int lanes_open(struct replay *r, struct err *reterr)
     for (size_t i = 0; i < r->topic_count; i++)
         for (int p = 0; p < r->topics[i].partition_count; p++) {
             struct lane *lane = &r->lanes[r->lane_count];
-            *lane = (struct lane){.topic = i, .partition = p};
+            *lane = (struct lane){
+                .topic = i, .partition = p, .left_out = r->offset_count > 0 && !knows_topic(r, r->topics[i].name)};
             r->lane_count++;
             if (open_lane(r, r->topics[i].name, lane, reterr) != 0)
                 return -1;
@@ -122,6 +131,17 @@ static const char *take_head(struct replay *r, struct lane *lane)
     return NULL;
 }
 
+/* Others went on without it: the rows of a table that joins them have gone by. */
+static int refuse_left_out(const struct replay *r, const struct lane *lane, struct err *reterr)
+{
+    (void)err_set(reterr, ERR_REFUSED,
+                  "table %s was left out when this database began, and rows of it lie before where "
+                  "it is now",
+                  r->topics[lane->topic].collection);
+    return err_hint(reterr, "leave it out with --tables, or begin afresh: `pgrekey drop`, empty the target's tables, "
+                            "replay again");
+}
+
 int lane_fill(struct replay *r, struct lane *lane, int timeout_ms, struct err *reterr)
 {
     while (!lane->has_head) {
@@ -129,6 +149,8 @@ int lane_fill(struct replay *r, struct lane *lane, int timeout_ms, struct err *r
         if (got <= 0)
             return got;
         const char *reason = take_head(r, lane);
+        if (lane->left_out && lane->record.kind == RECORD_CHANGE && lane->record.lsn <= r->position.lsn)
+            return refuse_left_out(r, lane, reterr);
         if (lane->has_head)
             break;
         lane->next = lane->head.offset + 1;

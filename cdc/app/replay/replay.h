@@ -64,6 +64,7 @@ struct lane {
     int partition;
     struct kafka_partition *reader;
     bool anew;      /* the target knows nothing of it */
+    bool left_out;  /* nor of any partition of its topic, but of others */
     int64_t stored; /* what the target has; -1: nothing */
     int64_t next;   /* of the first message that is in no batch */
     uint64_t lsn;   /* of the last transaction seen here */

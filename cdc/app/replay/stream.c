@@ -157,14 +157,14 @@ static bool is_beyond(const struct replay *r, const struct replay_txn *txn)
 }
 
 /* Nothing is waiting: what was asked for is there once the transaction topic was read to where it ended at the start.
- */
+ * Behind a point that the publisher was past by then nothing is on the way, for a time it may still come. */
 static bool is_caught_up(const struct replay *r)
 {
     const struct replay_options *options = r->options;
-    bool wanted = options->until_caught_up || options->until_us || options->until_lsn;
-    return wanted && r->txn_count == 0 && kafka_reached(r->txn_lane.reader) >= r->caught_up_offset &&
-           (options->until_caught_up || (options->until_us && options->until_us < clock_wall_us()) ||
-            r->lsn >= options->until_lsn);
+    if (r->txn_count > 0 || kafka_reached(r->txn_lane.reader) < r->caught_up_offset)
+        return false;
+    return options->until_caught_up || (options->until_us && options->until_us < clock_wall_us()) ||
+           (options->until_lsn && (r->lsn >= options->until_lsn || r->publisher.lsn >= options->until_lsn));
 }
 
 static int loop(struct replay *r, struct err *reterr)
