@@ -40,6 +40,16 @@ int engine_open_source(const struct settings *settings, const char *what, enum e
     return pg_open(&options, ret_conn, reterr);
 }
 
+int engine_read_slot(const struct settings *settings, struct slot_state *ret_slot, struct err *reterr)
+{
+    PGconn *conn = NULL;
+    if (engine_open_source(settings, "slot", ENGINE_BRIEF, &conn, reterr) != 0)
+        return -1;
+    int failed = slot_read(conn, settings->source_slot, ret_slot, reterr);
+    pg_close(conn);
+    return failed;
+}
+
 /* Who the source is: only a replication connection may ask for the system identifier without special rights. */
 static int identify_source(struct engine *engine, struct err *reterr)
 {

@@ -121,6 +121,8 @@ void binding_mark_nonfinite(struct binding *binding);
 enum engine_conn { ENGINE_BRIEF, ENGINE_PATIENT, ENGINE_REPLICATION };
 int engine_open_source(const struct settings *settings, const char *what, enum engine_conn kind, PGconn **ret_conn,
                        struct err *reterr) MUST_CHECK;
+/* The pipeline's slot as it is now, by a connection of its own. */
+int engine_read_slot(const struct settings *settings, struct slot_state *ret_slot, struct err *reterr) MUST_CHECK;
 struct pgsink_options engine_sink_options(struct engine *engine);
 /* Opens the sink that the settings name: engine->sink. */
 int engine_open_sink(struct engine *engine, struct sink_position *ret_position, struct err *reterr) MUST_CHECK;

@@ -95,16 +95,13 @@ static int refuse_older_target(const struct settings *settings, const struct slo
 static int check_not_behind(struct engine *engine, struct err *reterr)
 {
     const struct settings *settings = engine->settings;
-    PGconn *conn = NULL;
     struct slot_state slot;
-    if (engine_open_source(settings, "slot", ENGINE_BRIEF, &conn, reterr) != 0)
+    if (engine_read_slot(settings, &slot, reterr) != 0)
         return -1;
-    int failed = slot_read(conn, settings->source_slot, &slot, reterr);
-    pg_close(conn);
     bool readable = slot.exists && strcmp(slot.plugin, "wal2json") == 0 && strcmp(slot.wal_status, "lost") != 0;
-    if (!failed && readable && slot.confirmed_lsn > engine->resume_lsn)
+    if (readable && slot.confirmed_lsn > engine->resume_lsn)
         return refuse_older_target(settings, &slot, engine->resume_lsn, reterr);
-    return failed;
+    return 0;
 }
 
 static int on_relation(void *context, const char *schema, const char *table, const char *column, const char *why,

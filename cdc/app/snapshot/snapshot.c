@@ -22,13 +22,8 @@
 /* A slot of our name before we ever recorded one belongs to somebody else. */
 static int refuse_foreign_slot(struct engine *engine, struct err *reterr)
 {
-    PGconn *conn = NULL;
     struct slot_state slot;
-    if (engine_open_source(engine->settings, "slot", ENGINE_BRIEF, &conn, reterr) != 0)
-        return -1;
-    int failed = slot_read(conn, engine->settings->source_slot, &slot, reterr);
-    pg_close(conn);
-    if (failed)
+    if (engine_read_slot(engine->settings, &slot, reterr) != 0)
         return -1;
     if (!slot.exists)
         return 0;
@@ -111,13 +106,8 @@ static int take(struct snapshot *s, bool again, struct err *reterr)
 static int check_slot(const struct snapshot *s, struct err *reterr)
 {
     const struct settings *settings = s->engine->settings;
-    PGconn *conn = NULL;
     struct slot_state slot;
-    if (engine_open_source(settings, "slot", ENGINE_BRIEF, &conn, reterr) != 0)
-        return -1;
-    int failed = slot_read(conn, settings->source_slot, &slot, reterr);
-    pg_close(conn);
-    if (failed)
+    if (engine_read_slot(settings, &slot, reterr) != 0)
         return -1;
     bool lost = slot.exists && strcmp(slot.wal_status, "lost") == 0;
     if (slot.exists && !lost && slot.confirmed_lsn <= s->slot_lsn)

@@ -131,11 +131,15 @@ int pgsink_derive_all(struct sink *sink, int level, struct err *reterr)
 
 /* --- those that are due --- */
 
-/* One that is new to the pipeline, or computes its rows otherwise than it did. *ret_due: their names. */
+/* One that is new to the pipeline, or computes its rows otherwise than it did. *ret_due: their names; NULL where the
+ * mapping has no derivations. */
 static int ask_due(struct pgsink *s, PGresult **ret_due, struct err *reterr)
 {
     const char *params[1] = {s->options.pipeline};
 
+    *ret_due = NULL;
+    if (!s->derive)
+        return 0;
     return session_query(s, "reading the mapping's record",
                          "SELECT step FROM pgrekey.mapping_step WHERE pipeline = $1 AND kind = 'derivation' "
                          "AND state IN ('new', 'changed')",
@@ -189,8 +193,6 @@ int pgsink_derive_due(struct sink *sink, struct err *reterr)
     struct pgsink *s = pgsink_of(sink);
     PGresult *due = NULL;
 
-    if (!s->derive)
-        return 0;
     if (ask_due(s, &due, reterr))
         return -1;
     int failed = PQntuples(due) ? run_due(s, due, reterr) : 0;
@@ -203,11 +205,9 @@ int pgsink_derive_rest(struct sink *sink, int level, struct err *reterr)
     struct pgsink *s = pgsink_of(sink);
     PGresult *due = NULL;
 
-    if (!s->derive)
-        return 0;
     if (ask_due(s, &due, reterr))
         return -1;
-    for (size_t i = 0; i < s->derive->step_count; i++) {
+    for (size_t i = 0; due && i < s->derive->step_count; i++) {
         const struct map_step *step = &s->derive->steps[i];
         if (step->kind == STEP_DERIVATION && step->level > level && is_due(due, derive_name(s, (size_t)step->index)))
             s->derive->all[step->index].rests = true;
