@@ -12,30 +12,6 @@ struct binder {
     const struct relation *source, *target; /* NULL where not bound or not found */
 };
 
-/* "; did you mean "x"?" or "". */
-static const char *did_you_mean(struct binder *b, const char *near)
-{
-    return near ? arena_printf(&b->map->bound, "; did you mean \"%s\"?", near) : "";
-}
-
-static const char *similar_column(struct binder *b, const struct relation *relation, const char *name)
-{
-    const char **names = arena_zalloc(&b->map->bound, relation->column_count + 1, sizeof *names);
-    for (size_t i = 0; i < relation->column_count; i++)
-        names[i] = relation->columns[i].name;
-    return did_you_mean(b, map_suggest(name, names, relation->column_count));
-}
-
-static const char *similar_table(struct binder *b, const struct catalog *catalog, const char *schema, const char *name)
-{
-    const char **names = arena_zalloc(&b->map->bound, catalog->count + 1, sizeof *names);
-    size_t count = 0;
-    for (size_t i = 0; i < catalog->count; i++)
-        if (strcmp(catalog->relations[i].schema, schema) == 0)
-            names[count++] = catalog->relations[i].name;
-    return did_you_mean(b, map_suggest(name, names, count));
-}
-
 static const char *kind_name(char kind)
 {
     switch (kind) {
@@ -56,7 +32,7 @@ static const struct relation *find_source(struct binder *b)
     const struct relation *found = catalog_find(catalog, rule->from_schema, rule->from_table);
     if (!found)
         issue_error(b->issues, b->spec->from_node, "there is no table %s.%s on the source%s", rule->from_schema,
-                    rule->from_table, similar_table(b, catalog, rule->from_schema, rule->from_table));
+                    rule->from_table, map_near_table(b->map, catalog, rule->from_schema, rule->from_table));
     else if (found->kind == 'p')
         issue_error(b->issues, b->spec->from_node,
                     "%s.%s is a partitioned table; its changes come under its partitions, name those", found->schema,
@@ -92,7 +68,7 @@ static void check_name(void *context, const char *name)
     check->good = false;
     bool plain = check->node && check->node->kind != YAML_SCALAR;
     issue_error(b->issues, check->node, "%s.%s has no column \"%s\"%s%s", b->source->schema, b->source->name, name,
-                similar_column(b, b->source, name), plain ? " (a text is written in quotes)" : "");
+                map_near_column(b->map, b->source, name), plain ? " (a text is written in quotes)" : "");
 }
 
 /* All names exist and all types go together. */
@@ -252,7 +228,7 @@ static const struct relation *find_target(struct binder *b)
     const struct relation *found = catalog_find(catalog, rule->to_schema, rule->to_table);
     if (!found)
         issue_error(b->issues, b->spec->to_node, "there is no table %s.%s on the target%s", rule->to_schema,
-                    rule->to_table, similar_table(b, catalog, rule->to_schema, rule->to_table));
+                    rule->to_table, map_near_table(b->map, catalog, rule->to_schema, rule->to_table));
     else if (found->kind != 'r' && found->kind != 'p')
         issue_error(b->issues, b->spec->to_node, "%s.%s is %s, not a table", found->schema, found->name,
                     kind_name(found->kind));
@@ -265,13 +241,9 @@ static void bind_target_column(struct binder *b, size_t i, struct rule_column *o
 {
     const struct column_spec *spec = &b->spec->columns[i];
     struct program_column *column = &b->rule->program->columns[i];
-    int at = relation_column(b->target, spec->name);
-    if (at < 0) {
-        issue_error(b->issues, spec->node, "%s.%s has no column \"%s\" on the target%s", b->target->schema,
-                    b->target->name, spec->name, similar_column(b, b->target, spec->name));
+    const struct column *target = map_target_column(b->map, b->target, spec->node, spec->name, b->issues);
+    if (!target)
         return;
-    }
-    const struct column *target = &b->target->columns[at];
     const struct column *source = b->source && column->direct >= 0 ? &b->source->columns[column->direct] : NULL;
     if (target->generated)
         issue_error(b->issues, spec->node, "\"%s\" is a generated column on the target; it cannot be written",
@@ -364,35 +336,6 @@ static void check_locator_index(struct binder *b)
                       b->target->schema, b->target->name);
 }
 
-static void check_set(struct binder *b)
-{
-    for (size_t i = 0; i < b->spec->set_count; i++) {
-        const struct rule_set *set = &b->spec->set[i];
-        int at = relation_column(b->target, set->column);
-        struct value value = {.text = set->text, .state = set->text ? VALUE_TEXT : VALUE_NULL};
-        enum category category;
-        const char *reason;
-        if (at < 0) {
-            issue_error(b->issues, b->spec->set_node, "%s.%s has no column \"%s\" on the target%s", b->target->schema,
-                        b->target->name, set->column, similar_column(b, b->target, set->column));
-            continue;
-        }
-        const struct column *column = &b->target->columns[at];
-        value.len = set->text ? (uint32_t)strlen(set->text) : 0;
-        if (column->generated || column->identity_always)
-            issue_error(b->issues, b->spec->set_node, "\"%s\" cannot be written on the target", set->column);
-        else if (set->stamp && strcmp(column->base_type, "jsonb") != 0)
-            issue_error(b->issues, b->spec->set_node, MAP_STAMP_TYPE, set->column, column->type);
-        else if (set->stamp)
-            continue;
-        else if (!set->text && column->not_null)
-            issue_error(b->issues, b->spec->set_node, "\"%s\" must not be NULL on the target", set->column);
-        else if (!expr_value_fits(column, &value, &category, &reason))
-            issue_error(b->issues, b->spec->set_node, "the constant for \"%s\" does not fit %s: %s", set->column,
-                        column->type, reason);
-    }
-}
-
 static void bind_target(struct binder *b)
 {
     struct rule_column *columns = arena_zalloc(&b->map->bound, b->rule->column_count + 1, sizeof *columns);
@@ -401,13 +344,10 @@ static void bind_target(struct binder *b)
         bind_target_column(b, i, &columns[i]);
     b->rule->columns = columns;
     for (size_t i = 0; i < b->rule->adopt.column_count; i++)
-        if (relation_column(b->target, b->rule->adopt.columns[i]) < 0)
-            issue_error(b->issues, b->spec->adopt_node, "%s.%s has no column \"%s\" on the target%s", b->target->schema,
-                        b->target->name, b->rule->adopt.columns[i],
-                        similar_column(b, b->target, b->rule->adopt.columns[i]));
+        (void)map_target_column(b->map, b->target, b->spec->adopt_node, b->rule->adopt.columns[i], b->issues);
     check_key_index(b);
     check_locator_index(b);
-    check_set(b);
+    map_check_set(b->map, b->target, b->spec->set_node, b->spec->set, b->spec->set_count, b->issues);
 }
 
 /* --- what no rule fills --- */

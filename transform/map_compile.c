@@ -175,19 +175,6 @@ static void check_owners(const struct map *map, struct map_issues *issues)
     }
 }
 
-static const char *similar_entity(struct map *map, const char *entity)
-{
-    const char **names = arena_zalloc(&map->bound, map->rule_count + map->derivation_count + 1, sizeof *names);
-    size_t count = 0;
-    for (size_t i = 0; i < map->rule_count; i++)
-        if (map->rules[i]->entity)
-            names[count++] = map->rules[i]->entity;
-    for (size_t i = 0; i < map->derivation_count; i++)
-        if (map->derivations[i]->entity)
-            names[count++] = map->derivations[i]->entity;
-    return map_suggest(entity, names, count);
-}
-
 static void find_parents(struct map *map, struct rule *rule, struct map_issues *issues)
 {
     const struct rule_spec *spec = rule->program->spec;
@@ -202,9 +189,8 @@ static void find_parents(struct map *map, struct rule *rule, struct map_issues *
         columns[i].parent_derivation = columns[i].parent ? NULL : derivation_owner_of(map, entity);
         if (columns[i].parent || columns[i].parent_derivation)
             continue;
-        const char *near = similar_entity(map, entity);
-        issue_error(issues, spec->columns[i].node, "no rule has a key of the entity \"%s\"%s%s%s", entity,
-                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        issue_error(issues, spec->columns[i].node, "no rule has a key of the entity \"%s\"%s", entity,
+                    map_near_entity(map, entity));
     }
     rule->columns = columns;
 }

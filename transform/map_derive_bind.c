@@ -13,25 +13,11 @@ struct derive_binder {
     const struct relation *target;
 };
 
-static const char *similar_column(struct derive_binder *b, const struct relation *relation, const char *name)
-{
-    const char **names = arena_zalloc(&b->map->bound, relation->column_count + 1, sizeof *names);
-    for (size_t i = 0; i < relation->column_count; i++)
-        names[i] = relation->columns[i].name;
-    const char *near = map_suggest(name, names, relation->column_count);
-    return near ? arena_printf(&b->map->bound, "; did you mean \"%s\"?", near) : "";
-}
-
 /* The column, or an issue and NULL. */
 static const struct column *need_column(struct derive_binder *b, const struct relation *relation,
                                         const struct yaml_node *node, const char *name)
 {
-    int at = relation_column(relation, name);
-    if (at >= 0)
-        return &relation->columns[at];
-    issue_error(b->issues, node, "%s.%s has no column \"%s\" on the target%s", relation->schema, relation->name, name,
-                similar_column(b, relation, name));
-    return NULL;
+    return map_target_column(b->map, relation, node, name, b->issues);
 }
 
 /* --- table and key --- */
@@ -165,31 +151,6 @@ static void bind_columns(struct derive_binder *b, const struct derivation_column
 
 /* --- the rest --- */
 
-static void bind_set(struct derive_binder *b)
-{
-    for (size_t i = 0; i < b->derivation->set_count; i++) {
-        const struct rule_set *set = &b->derivation->set[i];
-        const struct column *column = need_column(b, b->target, b->spec->set_node, set->column);
-        struct value value = {.text = set->text, .state = set->text ? VALUE_TEXT : VALUE_NULL};
-        enum category category;
-        const char *reason;
-        value.len = set->text ? (uint32_t)strlen(set->text) : 0;
-        if (!column)
-            continue;
-        if (column->generated || column->identity_always)
-            issue_error(b->issues, b->spec->set_node, "\"%s\" cannot be written on the target", set->column);
-        else if (set->stamp && strcmp(column->base_type, "jsonb") != 0)
-            issue_error(b->issues, b->spec->set_node, MAP_STAMP_TYPE, set->column, column->type);
-        else if (set->stamp)
-            continue;
-        else if (!set->text && column->not_null)
-            issue_error(b->issues, b->spec->set_node, "\"%s\" must not be NULL on the target", set->column);
-        else if (!expr_value_fits(column, &value, &category, &reason))
-            issue_error(b->issues, b->spec->set_node, "the constant for \"%s\" does not fit %s: %s", set->column,
-                        column->type, reason);
-    }
-}
-
 static void bind_inputs(struct derive_binder *b)
 {
     for (size_t i = 0; i < b->derivation->input_count; i++) {
@@ -213,7 +174,7 @@ void map_bind_derivation(struct map *map, struct derivation *derivation, struct 
         check_required(&b);
     else
         derivation->column_count = 0; /* those that a word says more of are no list of what it owns */
-    bind_set(&b);
+    map_check_set(map, b.target, b.spec->set_node, derivation->set, derivation->set_count, issues);
     bind_inputs(&b);
     for (size_t i = 0; i < derivation->adopt.column_count; i++)
         need_column(&b, b.target, b.spec->adopt_node, derivation->adopt.columns[i]);
@@ -280,7 +241,7 @@ static size_t take_columns(struct derive_binder *b, const char *const *names, si
         else if (!is_known(b, names[i]))
             issue_error(b->issues, b->spec->query_node,
                         "the query gives a column \"%s\", which %s.%s does not have and nothing else uses%s", names[i],
-                        b->target->schema, b->target->name, similar_column(b, b->target, names[i]));
+                        b->target->schema, b->target->name, map_near_column(b->map, b->target, names[i]));
     }
     return taken;
 }

@@ -120,12 +120,6 @@ void map_compile_derivations(struct map *map, struct map_issues *issues)
     }
 }
 
-static const char *did_you_mean(struct map *map, const char *word, const char *const *names, size_t count)
-{
-    const char *near = map_suggest(word, names, count);
-    return near ? arena_printf(&map->bound, "; did you mean \"%s\"?", near) : "";
-}
-
 /* A schema that `copy:` fills may hold any table, as long as the catalogues have not told. */
 static bool may_be_copied(const struct map *map, const char *schema)
 {
@@ -152,16 +146,7 @@ static void need_owner(struct map *map, const char *entity, const struct yaml_no
 {
     if (!entity || is_owned(map, entity))
         return;
-    const char **names = arena_zalloc(&map->bound, map->rule_count + map->derivation_count + 1, sizeof *names);
-    size_t count = 0;
-    for (size_t i = 0; i < map->rule_count; i++)
-        if (map->rules[i]->entity)
-            names[count++] = map->rules[i]->entity;
-    for (size_t i = 0; i < map->derivation_count; i++)
-        if (map->derivations[i]->entity)
-            names[count++] = map->derivations[i]->entity;
-    issue_error(issues, node, "no rule has a key of the entity \"%s\"%s", entity,
-                did_you_mean(map, entity, names, count));
+    issue_error(issues, node, "no rule has a key of the entity \"%s\"%s", entity, map_near_entity(map, entity));
 }
 
 static void check_entities(struct map *map, const struct derivation *derivation, struct map_issues *issues)
@@ -337,7 +322,7 @@ static const char *similar_input(struct map *map, const char *name)
         names[count++] = map->specs[i].to_table;
     for (size_t i = 0; i < map->derive_count; i++)
         names[count++] = map->derives[i].to_table;
-    return did_you_mean(map, name, names, count);
+    return map_near(map, name, names, count);
 }
 
 static void check_input(struct map *map, const struct derivation *derivation, size_t i, struct map_issues *issues)

@@ -228,7 +228,6 @@ bool map_table_of(struct loader *l, const struct yaml_node *node, const char *de
                   const char **ret_table);
 /* Is all of the table under `never:`? */
 bool map_table_never(const struct map *map, const char *schema, const char *table);
-#define MAP_STAMP_TYPE "\"%s\" is %s on the target; only jsonb can be stamped"
 /* {column: constant}, of `delete:` and `gone:`; the array in *ret_set. */
 size_t map_set_of(struct loader *l, const struct yaml_node *node, struct rule_set **ret_set);
 void map_accept_loss_of(struct loader *l, const struct yaml_node *node, struct accept_loss *ret);
@@ -275,6 +274,21 @@ void map_compile(struct map *map, struct rule_spec *extra, size_t extra_count, s
 bool map_same_table(const char *schema_a, const char *table_a, const char *schema_b, const char *table_b);
 /* "public.auth_user", or without the schema where it is the default. In the arena. */
 const char *map_table_label(struct arena *arena, const char *schema, const char *table, const char *default_schema);
+
+/* --- map_near.c --- */
+/* "; did you mean "x"?" of what is like the word, or ""; in the `bound` arena. */
+const char *map_near(struct map *map, const char *word, const char *const *names, size_t count);
+const char *map_near_entity(struct map *map, const char *entity);
+const char *map_near_column(struct map *map, const struct relation *relation, const char *name);
+const char *map_near_table(struct map *map, const struct catalog *catalog, const char *schema, const char *name);
+
+/* --- map_target.c --- */
+/* The column, or an issue and NULL. */
+const struct column *map_target_column(struct map *map, const struct relation *relation, const struct yaml_node *node,
+                                       const char *name, struct map_issues *issues);
+/* May these constants be written there? Issues where not. */
+void map_check_set(struct map *map, const struct relation *relation, const struct yaml_node *node,
+                   const struct rule_set *set, size_t count, struct map_issues *issues);
 
 /* --- map_skip.c --- */
 /* A reference to an entity that is left out for now finds nothing. */
