@@ -25,13 +25,7 @@ SET ROLE admin;
 CREATE TABLE notes (id uuid PRIMARY KEY, legacy_id int UNIQUE NOT NULL, text text NOT NULL);
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, authenticated;
 SQL
-mapping_write <<'YAML'
-rows:
-  - from: note
-    to: notes
-    key: {id: {uuid: note, of: id}}
-    columns: {legacy_id: id, text: text}
-YAML
+notes_mapping
 settings_write
 
 as() { # as SIDE DATABASE USER FILE

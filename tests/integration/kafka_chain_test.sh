@@ -3,16 +3,10 @@
 #   source ─ pgrekey ─▶ target (derivations) ─ pgrekey ─▶ topics ─▶ kcat
 # And a publisher beside the first one, whose rows go by the ids that the target had before: identity.target.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
-# shellcheck source=tests/support/kafka.sh
-. "$TOP/tests/support/kafka.sh"
 # shellcheck source=tests/support/topics.sh
 . "$TOP/tests/support/topics.sh"
 
-source_start
-target_start
-kafka_create "$T/kafka"
-kafka_start "$T/kafka"
-source_uuid_ossp
+topics_start
 source_script <<'SQL'
 CREATE TABLE office (id integer PRIMARY KEY, name text);
 CREATE TABLE visit (id integer PRIMARY KEY, office_id integer, price integer);

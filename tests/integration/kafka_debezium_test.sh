@@ -2,8 +2,6 @@
 # Somebody else's sink, for real: Debezium's JDBC sink connector lands our topics in PostgreSQL, without a transform.
 # Its jars are many, so this runs with tests/run soak, or where PGREKEY_DEBEZIUM is set.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
-# shellcheck source=tests/support/kafka.sh
-. "$TOP/tests/support/kafka.sh"
 # shellcheck source=tests/support/topics.sh
 . "$TOP/tests/support/topics.sh"
 
@@ -12,11 +10,7 @@ if [ -z "${PGREKEY_DEBEZIUM:-}" ] && [ "$PGREKEY_KILLS" -lt 100 ]; then
     exit 77
 fi
 
-source_start
-target_start
-kafka_create "$T/kafka"
-kafka_start "$T/kafka"
-source_uuid_ossp
+topics_start
 source_script <<'SQL'
 CREATE TABLE office (id integer PRIMARY KEY, name text, small smallint, big bigint, fee numeric(12,2), anynum numeric,
                      ratio double precision, single real, opened date, seen timestamptz, plain timestamp, at time,

@@ -1,16 +1,10 @@
 #!/usr/bin/env bash
 # `sink: kafka` under faults: whatever happens, a read-committed reader sees every change exactly once.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
-# shellcheck source=tests/support/kafka.sh
-. "$TOP/tests/support/kafka.sh"
 # shellcheck source=tests/support/topics.sh
 . "$TOP/tests/support/topics.sh"
 
-source_start
-target_start
-kafka_create "$T/kafka"
-kafka_start "$T/kafka"
-source_uuid_ossp
+topics_start
 topics_estate
 
 # What the topics say is what the source has, and every event came once.

@@ -1,16 +1,10 @@
 #!/usr/bin/env bash
 # `sink: kafka`: what readers of the topics get. A real broker, kcat as the plain reader.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
-# shellcheck source=tests/support/kafka.sh
-. "$TOP/tests/support/kafka.sh"
 # shellcheck source=tests/support/topics.sh
 . "$TOP/tests/support/topics.sh"
 
-source_start
-target_start
-kafka_create "$T/kafka"
-kafka_start "$T/kafka"
-source_uuid_ossp
+topics_start
 
 source_script <<'SQL'
 CREATE TABLE office (id integer PRIMARY KEY, name text, fee numeric(12,2), any_number numeric, ratio double precision,

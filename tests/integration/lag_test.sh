@@ -4,22 +4,7 @@
 # where it is told to.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
 
-source_start
-target_start
-source_script <<'SQL'
-CREATE TABLE note (id serial PRIMARY KEY, text text NOT NULL);
-INSERT INTO note (text) SELECT 'note ' || i FROM generate_series(1, 100) i;
-SQL
-target_script <<'SQL'
-CREATE TABLE notes (id uuid PRIMARY KEY, legacy_id int UNIQUE NOT NULL, text text NOT NULL);
-SQL
-mapping_write <<'YAML'
-rows:
-  - from: note
-    to: notes
-    key: {id: {uuid: note, of: id}}
-    columns: {legacy_id: id, text: text}
-YAML
+notes_estate 100
 settings_write
 sed -i 's/^source:/source:\n  heartbeat_interval: 500ms/' "$T/pgrekey.yaml"
 

@@ -3,17 +3,7 @@
 # has caught up is known from the outside; status, metrics and page must say the same. A clock that jumps is no alarm.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
 
-source_start
-target_start
-source_sql "CREATE TABLE note (id bigserial PRIMARY KEY, text text NOT NULL)"
-target_sql "CREATE TABLE notes (id uuid PRIMARY KEY, legacy_id bigint UNIQUE NOT NULL, text text NOT NULL)"
-mapping_write <<'YAML'
-rows:
-  - from: note
-    to: notes
-    key: {id: {uuid: note, of: id}}
-    columns: {legacy_id: id, text: text}
-YAML
+notes_estate
 settings_write
 port=$(cluster_free_port)
 export PGREKEY_HTTP_LISTEN=127.0.0.1:$port

@@ -2,15 +2,10 @@
 # Masking on the way to staging: markers stand in every column of the source that is not declared clear, and none of
 # them is anywhere in the staging cluster's files, quarantine and WAL included; keys, joins and uniqueness survive.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
-# shellcheck source=tests/support/kafka.sh
-. "$TOP/tests/support/kafka.sh"
 # shellcheck source=tests/support/topics.sh
 . "$TOP/tests/support/topics.sh"
 
-source_start
-target_start
-kafka_create "$T/kafka"
-kafka_start "$T/kafka"
+topics_start
 cluster_create "$T/staging" "wal_level=logical"
 cluster_start "$T/staging"
 cluster_psql "$T/staging" postgres -c 'CREATE DATABASE app'

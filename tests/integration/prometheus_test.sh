@@ -31,23 +31,9 @@ equals "every metric that rules and dashboard name is documented" "" "$(
         sed -E 's/_(bucket|sum|count)$//' | while read -r name; do grep -q "\`${name}[\`{]" docs/metrics.md || echo "$name"; done
 )"
 
-source_start
-target_start
-source_script <<'SQL'
-CREATE TABLE note (id serial PRIMARY KEY, text text NOT NULL);
-INSERT INTO note (text) SELECT 'note ' || i FROM generate_series(1, 1000) i;
-ANALYZE note;
-SQL
-target_script <<'SQL'
-CREATE TABLE notes (id uuid PRIMARY KEY, legacy_id int UNIQUE NOT NULL, text text NOT NULL CHECK (text <> 'bad'));
-SQL
-mapping_write <<'YAML'
-rows:
-  - from: note
-    to: notes
-    key: {id: {uuid: note, of: id}}
-    columns: {legacy_id: id, text: text}
-YAML
+notes_estate 1000
+source_sql "ANALYZE note"
+target_sql "ALTER TABLE notes ADD CHECK (text <> 'bad')"
 settings_write "guard:" "  wal_budget: 1GB"
 sed -i 's/^source:/source:\n  heartbeat_interval: 500ms/' "$T/pgrekey.yaml"
 port=$(cluster_free_port)

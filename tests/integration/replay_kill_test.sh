@@ -2,17 +2,10 @@
 # kill -9 of a replay at random points, in the first state as in the stream: the copy is the directly applied target to
 # the row afterwards, and nothing was applied twice. PGREKEY_KILLS says how many.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
-# shellcheck source=tests/support/kafka.sh
-. "$TOP/tests/support/kafka.sh"
-# shellcheck source=tests/support/topics.sh
-. "$TOP/tests/support/topics.sh"
 # shellcheck source=tests/support/replay.sh
 . "$TOP/tests/support/replay.sh"
 
-source_start
-target_start
-kafka_create "$T/kafka"
-kafka_start "$T/kafka"
+topics_start
 replay_world
 direct
 engine_start

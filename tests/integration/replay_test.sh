@@ -1,17 +1,10 @@
 #!/usr/bin/env bash
 # `pgrekey replay`: a copy that is made of topics is the target that the source was applied to directly, to the row.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
-# shellcheck source=tests/support/kafka.sh
-. "$TOP/tests/support/kafka.sh"
-# shellcheck source=tests/support/topics.sh
-. "$TOP/tests/support/topics.sh"
 # shellcheck source=tests/support/replay.sh
 . "$TOP/tests/support/replay.sh"
 
-source_start
-target_start
-kafka_create "$T/kafka"
-kafka_start "$T/kafka"
+topics_start
 replay_world
 direct
 engine_start

@@ -2,18 +2,11 @@
 # What may happen to topics under a replay: compaction in the midst of it, a topic that is deleted, a position that is
 # older than deletes are kept.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
-# shellcheck source=tests/support/kafka.sh
-. "$TOP/tests/support/kafka.sh"
-# shellcheck source=tests/support/topics.sh
-. "$TOP/tests/support/topics.sh"
 # shellcheck source=tests/support/replay.sh
 . "$TOP/tests/support/replay.sh"
 
-source_start
-target_start
-kafka_create "$T/kafka" log.cleaner.backoff.ms=200 log.cleaner.min.cleanable.ratio=0.01 log.segment.bytes=1048576 \
+topics_start log.cleaner.backoff.ms=200 log.cleaner.min.cleanable.ratio=0.01 log.segment.bytes=1048576 \
     log.segment.ms=1000
-kafka_start "$T/kafka"
 replay_world "replay: {masking: off}"
 sed -i 's/^  prefix: shop$/&\n  min_compaction_lag: 2s\n  delete_retention: 1h/' "$T/pgrekey.yaml"
 direct

@@ -2,17 +2,10 @@
 # Four workers of a group share the partitions: parents and children in random ones, a worker killed, another one that
 # joins. The copy is the directly applied target to the row in the end, and nothing waits.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
-# shellcheck source=tests/support/kafka.sh
-. "$TOP/tests/support/kafka.sh"
-# shellcheck source=tests/support/topics.sh
-. "$TOP/tests/support/topics.sh"
 # shellcheck source=tests/support/replay.sh
 . "$TOP/tests/support/replay.sh"
 
-source_start
-target_start
-kafka_create "$T/kafka"
-kafka_start "$T/kafka"
+topics_start
 replay_world
 direct
 engine_start

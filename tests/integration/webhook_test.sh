@@ -3,22 +3,7 @@
 # told to be over. The checks for Nagios say the same.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
 
-source_start
-target_start
-source_script <<'SQL'
-CREATE TABLE note (id serial PRIMARY KEY, text text NOT NULL);
-INSERT INTO note (text) SELECT 'sesame ' || i FROM generate_series(1, 50) i;
-SQL
-target_script <<'SQL'
-CREATE TABLE notes (id uuid PRIMARY KEY, legacy_id int UNIQUE NOT NULL, text text NOT NULL);
-SQL
-mapping_write <<'YAML'
-rows:
-  - from: note
-    to: notes
-    key: {id: {uuid: note, of: id}}
-    columns: {legacy_id: id, text: text}
-YAML
+notes_estate 50 sesame
 port=$(cluster_free_port)
 echo opensesame >"$T/secret"
 settings_write "webhook:" "  url: http://127.0.0.1:$port/hook?token=topsecret" "  secret_file: secret" "  after: 2s" \

@@ -164,6 +164,26 @@ mapping_write() {
     } >"$T/mapping.yaml"
 }
 
+# For tests that are about something else: one table, one rule, servers included. notes_estate [ROWS [TEXT]]: that many
+# rows, "TEXT 1" and so on.
+notes_mapping() {
+    mapping_write <<'YAML'
+rows:
+  - from: note
+    to: notes
+    key: {id: {uuid: note, of: id}}
+    columns: {legacy_id: id, text: text}
+YAML
+}
+notes_estate() {
+    source_start
+    target_start
+    source_sql "CREATE TABLE note (id serial PRIMARY KEY, text text NOT NULL);
+        INSERT INTO note (text) SELECT '${2:-note} ' || i FROM generate_series(1, ${1:-0}) i"
+    target_sql "CREATE TABLE notes (id uuid PRIMARY KEY, legacy_id int UNIQUE NOT NULL, text text NOT NULL)"
+    notes_mapping
+}
+
 # Intervals are short, so that tests need not wait.
 settings_write() {
     {

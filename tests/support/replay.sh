@@ -1,12 +1,14 @@
 # shellcheck shell=bash
-# A source that is applied directly and published, and a copy that is replayed from the topics. Sourced after lib.sh,
-# kafka.sh and topics.sh.
+# A source that is applied directly and published, and a copy that is replayed from the topics. Sourced after lib.sh.
 #
 #   source ──▶ engine "direct" ──▶ target, database app
 #      └─────▶ engine (publisher) ──▶ topics ──▶ pgrekey replay ──▶ target, database staging
 #
-#   replay_world; engine_start; direct_start; replay_work 100; published; direct_caught_up
+#   topics_start; replay_world; engine_start; direct_start; replay_work 100; published; direct_caught_up
 #   replay --until-caught-up; same_everywhere "what it means"
+
+# shellcheck source=tests/support/topics.sh
+. "$TOP/tests/support/topics.sh"
 
 # Tables, mapping and settings of both; tables of the copy.
 replay_world() {

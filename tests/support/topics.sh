@@ -1,6 +1,18 @@
 # shellcheck shell=bash
-# What tests of `sink: kafka` ask of topics. Sourced after lib.sh and kafka.sh; the broker is in $T/kafka, the prefix is
-# "shop", the mapping that of kafka_publish_test.
+# What tests of `sink: kafka` ask of topics. Sourced after lib.sh; the broker is in $T/kafka, the prefix is "shop", the
+# mapping that of kafka_publish_test.
+
+# shellcheck source=tests/support/kafka.sh
+. "$TOP/tests/support/kafka.sh"
+
+# topics_start [NAME=VALUE…]: both servers, and a broker with these settings.
+topics_start() {
+    source_start
+    target_start
+    source_uuid_ossp
+    kafka_create "$T/kafka" "$@"
+    kafka_start "$T/kafka"
+}
 
 # topics_settings [line…]: $T/pgrekey.yaml for a publisher.
 topics_settings() {
