@@ -73,7 +73,6 @@ struct expr_when {
 };
 struct expr *expr_case(struct expr_pool *pool, const struct expr_when *whens, size_t count,
                        struct expr *otherwise /* NULL: SQL NULL */);
-struct expr *expr_and(struct expr_pool *pool, struct expr *a, struct expr *b);
 struct expr *expr_not(struct expr_pool *pool, struct expr *of);
 struct expr *expr_is_null(struct expr_pool *pool, struct expr *of);
 

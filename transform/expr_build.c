@@ -166,11 +166,6 @@ struct expr *expr_case(struct expr_pool *pool, const struct expr_when *whens, si
     return node_new(pool, NODE_CASE, args, args_count);
 }
 
-struct expr *expr_and(struct expr_pool *pool, struct expr *a, struct expr *b)
-{
-    return node_two(pool, NODE_AND, a, b);
-}
-
 struct expr *expr_not(struct expr_pool *pool, struct expr *of)
 {
     return node_one(pool, NODE_NOT, of);

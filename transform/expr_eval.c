@@ -222,6 +222,8 @@ static enum expr_status eval_like(const struct expr *expr, struct expr_env *env,
 
 /* --- logic --- */
 
+static enum expr_status eval_tri(const struct expr *expr, struct expr_env *env, enum tri *ret);
+
 /* `decisive` of any argument is the result, whatever the others are: FALSE of and, TRUE of or. An absent column
  * is asked for only where no other argument decides. */
 static enum expr_status eval_chain(const struct expr *expr, struct expr_env *env, enum tri decisive, enum tri *ret)
@@ -269,7 +271,7 @@ static enum expr_status tri_of_value(const struct expr *expr, struct expr_env *e
     return EXPR_OK;
 }
 
-enum expr_status eval_tri(const struct expr *expr, struct expr_env *env, enum tri *ret)
+static enum expr_status eval_tri(const struct expr *expr, struct expr_env *env, enum tri *ret)
 {
     enum expr_status status;
     struct value value;

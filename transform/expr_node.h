@@ -180,10 +180,6 @@ struct slice pool_text(struct expr_pool *pool, const char *text, size_t len);
 const struct expr_lookup *pool_lookup(const struct expr_pool *pool, const char *alias, size_t len);
 struct expr *node_lookup(struct expr_pool *pool, const struct expr_lookup *lookup, const char *column);
 
-/* --- expr_pattern.c --- */
-int pattern_compile(struct expr_pool *pool, struct slice pattern, bool fold, pcre2_code **ret_code,
-                    struct err *reterr) MUST_CHECK;
-
 /* --- expr_temporal.c --- */
 int temporal_compare(struct slice a, struct slice b);
 /* A literal as the type's output would show it (TimeZone=UTC, DateStyle=ISO); false where it is no such value. */
@@ -192,7 +188,6 @@ bool temporal_literal(struct slice of, const char *base_type, struct arena *aren
 /* --- evaluating, each in its file --- */
 enum tri { TRI_FALSE, TRI_TRUE, TRI_NULL };
 enum expr_status eval_value(const struct expr *expr, struct expr_env *env, struct value *ret);
-enum expr_status eval_tri(const struct expr *expr, struct expr_env *env, enum tri *ret);
 /* *ret_null, or *ret for number_done. */
 enum expr_status eval_number(const struct expr *expr, struct expr_env *env, struct number *ret, bool *ret_null);
 /* Text of a value; *ret_null. */

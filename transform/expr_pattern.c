@@ -14,7 +14,7 @@
 
 /* --- compiling --- */
 
-int pattern_compile(struct expr_pool *pool, struct slice pattern, bool fold, pcre2_code **ret_code, struct err *reterr)
+static int compile(struct expr_pool *pool, struct slice pattern, bool fold, pcre2_code **ret_code, struct err *reterr)
 {
     uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | (fold ? (uint32_t)PCRE2_CASELESS : 0);
     struct code *kept;
@@ -91,7 +91,7 @@ int expr_regex(struct expr_pool *pool, enum expr_regex_kind kind, struct expr *o
     struct expr *node;
     pcre2_code *code;
 
-    if (pattern_compile(pool, copy, ignore_case, &code, reterr) < 0)
+    if (compile(pool, copy, ignore_case, &code, reterr) < 0)
         return -1;
     if (kind == EXPR_REGEX_REPLACE && check_replacement(code, replacement ? replacement : "", reterr) < 0)
         return -1;
@@ -157,7 +157,7 @@ int expr_classify(struct expr_pool *pool, struct expr *of, const struct expr_rul
         item->fold = rules[i].ignore_case;
         item->pattern = pool_text(pool, rules[i].pattern, strlen(rules[i].pattern));
         item->result = pool_text(pool, rules[i].result, rules[i].result ? strlen(rules[i].result) : 0);
-        if (item->kind == EXPR_RULE_REGEX && pattern_compile(pool, item->pattern, item->fold, &item->code, reterr) < 0)
+        if (item->kind == EXPR_RULE_REGEX && compile(pool, item->pattern, item->fold, &item->code, reterr) < 0)
             return -1;
     }
     if (node->kind == NODE_CLASSIFY)

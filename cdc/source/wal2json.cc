@@ -698,12 +698,6 @@ void wal2json_free(struct wal2json *decoder)
     delete decoder;
 }
 
-void wal2json_forget(struct wal2json *decoder)
-{
-    decoder->last = nullptr;
-    decoder->tables.clear();
-}
-
 int wal2json_decode(struct wal2json *decoder, const char *text, size_t len, struct arena *arena,
                     struct wal2json_item *ret_item, struct err *reterr)
 {

@@ -46,8 +46,6 @@ struct wal2json_item {
 
 struct wal2json *wal2json_new(const struct wal2json_options *options);
 void wal2json_free(struct wal2json *decoder);
-/* Forgets what it knows of tables (their relations were read anew). */
-void wal2json_forget(struct wal2json *decoder);
 /* ERR_FATAL for what is not wal2json's JSON; what relation() failed with. */
 int wal2json_decode(struct wal2json *decoder, const char *message, size_t len, struct arena *arena,
                     struct wal2json_item *ret_item, struct err *reterr) MUST_CHECK;

@@ -48,7 +48,7 @@ void findings_done(struct findings *findings)
     *findings = (struct findings){0};
 }
 
-const char *finding_level_name(enum finding_level level)
+static const char *level_name(enum finding_level level)
 {
     static const char *const names[] = {"error", "warning", "info"};
     return names[level];
@@ -57,7 +57,7 @@ const char *finding_level_name(enum finding_level level)
 static void print_one(const struct finding *finding, FILE *out)
 {
     static const enum term_colour colours[] = {TERM_RED, TERM_YELLOW, TERM_DIM};
-    fprintf(out, "  %s%-7s%s  %s\n", term_colour(out, colours[finding->level]), finding_level_name(finding->level),
+    fprintf(out, "  %s%-7s%s  %s\n", term_colour(out, colours[finding->level]), level_name(finding->level),
             term_colour(out, TERM_PLAIN), finding->fact);
     /* not wrapped: it is there to be pasted */
     if (finding->remedy)
@@ -92,7 +92,7 @@ void findings_put_json(const struct findings *findings, struct json *json)
     for (size_t i = 0; i < findings->count; i++) {
         const struct finding *finding = &findings->items[i];
         json_open(json, NULL, '{');
-        json_text(json, "level", finding_level_name(finding->level));
+        json_text(json, "level", level_name(finding->level));
         json_text(json, "side", finding->side);
         json_text(json, "code", finding->code);
         json_text(json, "fact", finding->fact);

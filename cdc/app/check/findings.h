@@ -33,7 +33,6 @@ void findings_add(struct findings *findings, enum finding_level level, const cha
 size_t findings_count(const struct findings *findings, enum finding_level level);
 void findings_done(struct findings *findings);
 
-const char *finding_level_name(enum finding_level level);
 /* Grouped by side. without_info leaves out what is only good to know. */
 void findings_print(const struct findings *findings, bool without_info, FILE *out);
 void findings_put_json(const struct findings *findings, struct json *json);

@@ -229,7 +229,7 @@ static int compare_relation(const struct engine *engine, const struct relation *
     return 0;
 }
 
-int engine_compare_catalog(const struct engine *engine, const struct catalog *now, struct err *reterr)
+static int compare_catalog(const struct engine *engine, const struct catalog *now, struct err *reterr)
 {
     const struct catalog *bound = engine->binding.source;
     for (size_t i = 0; i < bound->count; i++) {
@@ -254,7 +254,7 @@ int engine_recheck_catalog(struct engine *engine, PGconn *conn, struct err *rete
     const char *const *schemas = map_source_schemas(engine->binding.map, &count);
     if (pg_read_catalog(conn, "source", schemas, count, &now, reterr) != 0)
         return -1;
-    int failed = engine_compare_catalog(engine, now, reterr);
+    int failed = compare_catalog(engine, now, reterr);
     catalog_free(now);
     return failed;
 }

@@ -133,7 +133,6 @@ bool engine_never(void *context, const char *schema, const char *table, const ch
 /* That, and what no rule reads: such a column may be dropped at any time, so it is not asked for by name. */
 bool engine_unread(void *context, const char *schema, const char *table, const char *column);
 /* Does the source's catalogue still fit the binding? ERR_REFUSED names what does not. */
-int engine_compare_catalog(const struct engine *engine, const struct catalog *now, struct err *reterr) MUST_CHECK;
 int engine_recheck_catalog(struct engine *engine, PGconn *conn, struct err *reterr) MUST_CHECK;
 
 /* complete.c: absent and non-finite values, read from the source by key */

@@ -49,7 +49,6 @@ struct publisher {
 
 struct topic {
     char name[ENVELOPE_TOPIC_MAX];
-    char collection[ENVELOPE_TOPIC_MAX]; /* "schema.table", as END counts it */
     int partition_count;
 };
 

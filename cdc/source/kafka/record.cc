@@ -280,28 +280,6 @@ extern "C" void record_decode(struct record_decoder *decoder, const char *value,
     ret_record->reason = reason;
 }
 
-extern "C" uint64_t record_end_count(struct record_decoder *decoder, const char *value, size_t len,
-                                     const char *collection)
-{
-    ondemand::document doc;
-    object root;
-    ondemand::array list;
-    if (!open_object(decoder, value, len, &doc, &root) ||
-        root.find_field_unordered("data_collections").get_array().get(list) != simdjson::SUCCESS)
-        return 0;
-    for (auto item : list) {
-        object entry;
-        std::string_view name;
-        uint64_t count = 0;
-        if (item.get_object().get(entry) != simdjson::SUCCESS ||
-            entry.find_field_unordered("data_collection").get_string().get(name) != simdjson::SUCCESS ||
-            !is(name, collection))
-            continue;
-        return entry.find_field_unordered("event_count").get_uint64().get(count) == simdjson::SUCCESS ? count : 0;
-    }
-    return 0;
-}
-
 extern "C" bool record_values(struct record_decoder *decoder, const char *value, size_t len,
                               const struct record *record, const struct relation *relation, struct value *ret_values,
                               struct arena *arena, const char **ret_reason)

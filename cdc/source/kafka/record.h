@@ -43,9 +43,6 @@ void record_decoder_free(struct record_decoder *decoder); /* NULL is fine */
 /* Any bytes; what is not ours is RECORD_FOREIGN. Nothing of the message is kept. */
 void record_decode(struct record_decoder *decoder, const char *value, size_t len, struct record *ret_record);
 
-/* The events that END counts, of one topic ("schema.table"); 0 where it names none. */
-uint64_t record_end_count(struct record_decoder *decoder, const char *value, size_t len, const char *collection);
-
 /* The row of a change whose relation is known: its columns by name, all texts in the arena. Columns that the message
  * does not hold are ABSENT; those that the relation does not have are left out. Of a delete the key alone is present.
  * False, with a reason, where the values cannot be read. */

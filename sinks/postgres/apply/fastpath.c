@@ -428,7 +428,8 @@ static int write_rows(struct pgsink *s, size_t r, const struct chunk_plan *plan,
 
 /* --- the whole --- */
 
-void fastpath_count_only(const struct pgsink *s, size_t rule_index, struct account *delta)
+/* Entries that only count. */
+static void count_only(const struct pgsink *s, size_t rule_index, struct account *delta)
 {
     for (uint32_t e = s->net->rules[rule_index].first; e != NET_NONE; e = s->net->entries[e].next)
         delta->excluded += !s->net->entries[e].aside && s->net->entries[e].action == NET_EXCLUDED;
@@ -454,7 +455,7 @@ static int write_rule(struct pgsink *s, size_t r, struct chunk_plan *plan, struc
 {
     if (s->net->rules[r].entry_count == 0)
         return 0;
-    fastpath_count_only(s, r, delta);
+    count_only(s, r, delta);
     return derive_leave_planner(s, reterr) || chunk_plan_late(s, plan, r, reterr) ||
                    write_rows(s, r, plan, delta, reterr) || derive_after(s, s->rules[r].target.rule, reterr)
                ? -1

@@ -14,7 +14,4 @@ struct pgsink;
  * its savepoint; ERR_POISON: some row's fault. */
 int fastpath_write(struct pgsink *s, struct chunk_plan *plan, struct account *deltas, struct err *reterr) MUST_CHECK;
 
-/* The account's change by entries that only count. */
-void fastpath_count_only(const struct pgsink *s, size_t rule_index, struct account *delta);
-
 #endif

@@ -291,13 +291,13 @@ static bool update_sets(const struct rule *rule, enum target_op op, const struct
     return op == TARGET_MOVE || !is_locator(rule, column);
 }
 
-size_t target_update_columns(const struct target *target, enum target_op op, const struct value *values,
-                             uint16_t *columns)
+/* The columns that an update of these values sets, into columns[rule->column_count]. Gives their number. */
+static size_t update_columns(const struct rule *rule, enum target_op op, const struct value *values, uint16_t *columns)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < target->rule->column_count; i++)
-        if (update_sets(target->rule, op, values, i))
+    for (size_t i = 0; i < rule->column_count; i++)
+        if (update_sets(rule, op, values, i))
             columns[count++] = (uint16_t)i;
     return count;
 }
@@ -306,7 +306,7 @@ static struct target_statement *statement_of_update(struct target *target, enum 
                                                     const struct value *values)
 {
     uint16_t *columns = mem_alloc((target->rule->column_count + 1) * sizeof(*columns));
-    size_t count = target_update_columns(target, op, values, columns);
+    size_t count = update_columns(target->rule, op, values, columns);
     struct target_statement *statement;
     struct buf sql;
 

@@ -86,9 +86,6 @@ struct target_statement *target_statement(struct target *target, enum target_op 
  * number. */
 int target_bind(const struct target_statement *statement, const struct row *row, const struct value *locator,
                 struct arena *arena, const char *const **ret_params);
-/* The columns that an update of these values sets, into columns[rule->column_count]. Gives their number. */
-size_t target_update_columns(const struct target *target, enum target_op op, const struct value *values,
-                             uint16_t *columns);
 /* What the column becomes when `value`, SQL, is written over the row `old`, a name: the value, or, of a column that
  * several owners share, what stands there with the value's keys in it. */
 void target_put_value(struct buf *sql, const struct target *target, size_t column, const char *old, const char *value);

@@ -115,7 +115,6 @@ enum written write_query(struct pgsink *s, struct work *w, const char *sql, int 
 enum written write_whole(struct pgsink *s, struct work *w, const struct row *row, struct err *reterr);
 /* Is the index that refused the row over nothing but columns of the key or the locator? */
 bool refused_by_key(const struct work *w);
-const struct unique_index *refused_by(const struct work *w);
 /* Is the column in some unique index but the primary key? And what it can hold for a moment, as SQL: NULL, or a text
  * that nobody else has; NULL where neither is possible. */
 bool unique_by_more_than_key(const struct relation *relation, int column);

@@ -104,7 +104,7 @@ const char *value_text(const struct value *value, struct arena *arena)
     return value->state == VALUE_TEXT ? arena_strndup(arena, value->text, value->len) : NULL;
 }
 
-const struct unique_index *refused_by(const struct work *w)
+static const struct unique_index *refused_by(const struct work *w)
 {
     const struct relation *relation = w->target->relation;
 
