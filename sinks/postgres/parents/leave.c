@@ -704,28 +704,41 @@ int park_rule_leaving(struct pgsink *s, const struct rule *rule, const char *fro
 
 /* --- does anybody need them? --- */
 
+/* *ret_any may have become true; the query is empty again. */
+static int ask(struct pgsink *s, struct query *query, bool *ret_any, struct err *reterr)
+{
+    PGresult *result = NULL;
+    int rc = run(s, "looking for rows that refer to one that goes", query, &result, reterr);
+
+    *ret_any = rc == 0 && *PQgetvalue(result, 0, 0) == 't';
+    PQclear(result);
+    query_done(query);
+    query_init(query);
+    return rc;
+}
+
+/* Several references are one question, as many as its parameters allow. */
 static int ask_needed(struct leaving *leaving, size_t place, const char *ids, bool *ret_any, struct err *reterr)
 {
     const struct references *references = &leaving->s->references;
     const struct frame frame = {.place = place, .ids = ids, .up = leaving->frame};
-    PGresult *result = NULL;
     struct query query;
-    size_t asked = 0;
     int rc = 0;
 
+    *ret_any = false;
     leaving->frame = &frame;
     query_init(&query);
-    for (size_t i = 0; i < references->count; i++) {
+    for (size_t i = 0; rc == 0 && !*ret_any && i < references->count; i++) {
         if (references->items[i].place != place)
             continue;
-        buf_puts(&query.sql, asked++ ? " OR EXISTS (SELECT" : "SELECT EXISTS (SELECT");
+        buf_puts(&query.sql, query.sql.len ? " OR EXISTS (SELECT" : "SELECT EXISTS (SELECT");
         put_children(&query, leaving, &references->items[i], ids);
         buf_putc(&query.sql, ')');
+        if (query.count > PARAMS_MAX / 2)
+            rc = ask(leaving->s, &query, ret_any, reterr);
     }
-    if (asked)
-        rc = run(leaving->s, "looking for rows that refer to one that goes", &query, &result, reterr);
-    *ret_any = rc == 0 && asked && *PQgetvalue(result, 0, 0) == 't';
-    PQclear(result);
+    if (rc == 0 && !*ret_any && query.sql.len)
+        rc = ask(leaving->s, &query, ret_any, reterr);
     query_done(&query);
     leaving->frame = frame.up;
     return rc;
