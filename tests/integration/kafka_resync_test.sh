@@ -1,16 +1,10 @@
 #!/usr/bin/env bash
 # Commands reach a publisher: resync, also of a topic that was deleted and after a TRUNCATE; resume; drop; status --check.
 . "$(dirname "${BASH_SOURCE[0]}")/../support/lib.sh"
-# shellcheck source=tests/support/kafka.sh
-. "$TOP/tests/support/kafka.sh"
 # shellcheck source=tests/support/topics.sh
 . "$TOP/tests/support/topics.sh"
 
-source_start
-target_start
-kafka_create "$T/kafka" auto.create.topics.enable=true
-kafka_start "$T/kafka"
-source_uuid_ossp
+topics_start auto.create.topics.enable=true
 topics_estate
 sed -i 's/to: things/&\n    truncate: rows/' "$T/mapping.yaml"
 topics_settings
