@@ -27,7 +27,7 @@ static const char schemas[] =
     " label varchar(8) UNIQUE, first_label text, app_note text DEFAULT 'untouched');"
     "CREATE TABLE app.scans (id uuid PRIMARY KEY, legacy_id integer, jaw_id uuid NOT NULL REFERENCES app.jaws);"
     "CREATE TABLE app.people_offices (person_id uuid REFERENCES app.people, office_id uuid REFERENCES app.offices,"
-    " legacy_id integer, open boolean NOT NULL, app_note text DEFAULT 'new', extra jsonb, other json, t integer, "
+    " legacy_id integer, open boolean NOT NULL, app_note text DEFAULT 'new', t real, extra jsonb, other json, "
     "PRIMARY KEY (person_id, office_id));"
     "CREATE TABLE app.office_stats (office_id uuid PRIMARY KEY REFERENCES app.offices, people integer NOT NULL);"
     "CREATE TABLE app.names (name text PRIMARY KEY, bearers integer NOT NULL);"
@@ -518,7 +518,7 @@ static void a_row_that_waited_comes_back_with_what_others_wrote(void **state)
     world_insert(w, "office", "1, 'North'");
     world_insert(w, "member", "1, 1, 1, 1");
     world_apply(w);
-    world_run(w, "UPDATE app.people_offices SET app_note = 'theirs', extra = 'null', t = 7");
+    world_run(w, "UPDATE app.people_offices SET app_note = 'theirs', extra = 'null', t = '-0'");
     world_delete(w, "person", "id = 1");
     world_apply(w);
     assert_world(w, NOTED_PAIRS, "");
@@ -526,14 +526,14 @@ static void a_row_that_waited_comes_back_with_what_others_wrote(void **state)
                  "pairs|theirs");
     world_insert(w, "person", "1, 'Ann again'");
     world_apply(w);
-    assert_world(w, NOTED_PAIRS, "1|t|theirs|null|\\N|7");
+    assert_world(w, NOTED_PAIRS, "1|t|theirs|null|\\N|-0");
     assert_world(w, "SELECT count(*) FROM pgrekey.quarantine WHERE target_row IS NOT NULL", "0");
     world_begin(w); /* and within one transaction */
     world_delete(w, "person", "id = 1");
     world_insert(w, "person", "1, 'Ann once more'");
     assert_true(world_commit(w));
     world_apply(w);
-    assert_world(w, NOTED_PAIRS, "1|t|theirs|null|\\N|7");
+    assert_world(w, NOTED_PAIRS, "1|t|theirs|null|\\N|-0");
     assert_world(w, ENTRIES, "");
 }
 

@@ -173,19 +173,44 @@ static bool is_json(const struct column *column)
     return strcmp(column->base_type, "jsonb") == 0 || strcmp(column->base_type, "json") == 0;
 }
 
-/* A row as JSON. Of a JSON column NULL is left out, for a JSON null would look the same. */
+static bool is_float(const struct column *column)
+{
+    return strcmp(column->base_type, "double precision") == 0 || strcmp(column->base_type, "real") == 0;
+}
+
+/* " - CASE WHEN t.a IS NULL THEN ARRAY['a']::text[] ELSE '{}'::text[] END" */
+static void put_without_null(struct buf *sql, const struct column *column, const char *alias)
+{
+    buf_printf(sql, " - CASE WHEN %s.", alias);
+    pg_put_ident(sql, column->name);
+    buf_puts(sql, " IS NULL THEN ARRAY[");
+    pg_put_literal(sql, column->name);
+    buf_puts(sql, "]::text[] ELSE '{}'::text[] END");
+}
+
+/* " || CASE WHEN t.a = 0 THEN jsonb_build_object('a', t.a::text) ELSE '{}' END" */
+static void put_signed_zero(struct buf *sql, const struct column *column, const char *alias)
+{
+    buf_printf(sql, " || CASE WHEN %s.", alias);
+    pg_put_ident(sql, column->name);
+    buf_puts(sql, " = 0 THEN jsonb_build_object(");
+    pg_put_literal(sql, column->name);
+    buf_printf(sql, ", %s.", alias);
+    pg_put_ident(sql, column->name);
+    buf_puts(sql, "::text) ELSE '{}' END");
+}
+
+/* A row as JSON. Of a JSON column NULL is left out, for a JSON null would look the same; a zero that may have a sign is
+ * text, for JSON's has none. */
 void park_put_kept(struct buf *sql, const struct relation *relation, const char *alias)
 {
     buf_printf(sql, "to_jsonb(%s.*)", alias);
-    for (size_t i = 0; i < relation->column_count; i++) {
-        if (!is_json(&relation->columns[i]))
-            continue;
-        buf_printf(sql, " - CASE WHEN %s.", alias);
-        pg_put_ident(sql, relation->columns[i].name);
-        buf_puts(sql, " IS NULL THEN ARRAY[");
-        pg_put_literal(sql, relation->columns[i].name);
-        buf_puts(sql, "]::text[] ELSE '{}'::text[] END");
-    }
+    for (size_t i = 0; i < relation->column_count; i++)
+        if (is_json(&relation->columns[i]))
+            put_without_null(sql, &relation->columns[i], alias);
+    for (size_t i = 0; i < relation->column_count; i++) /* behind all of these, for || binds less */
+        if (is_float(&relation->columns[i]))
+            put_signed_zero(sql, &relation->columns[i], alias);
 }
 
 /* The record's column; but that a JSON null comes as NULL there. */
