@@ -27,6 +27,7 @@
 #include "sinks/postgres/session/session.h"
 #include "sinks/postgres/session/shared.h"
 #include "sinks/postgres/snapshot/fastload.h"
+#include "sinks/postgres/snapshot/fastload_aside.h"
 #include "sinks/postgres/snapshot/parts.h"
 #include "sinks/postgres/state/audit.h"
 #include "sinks/postgres/state/namespace.h"
@@ -248,7 +249,7 @@ static int settle_fast_load(struct pgsink *s, struct err *reterr)
     struct fastload_state state;
 
     if (s->state != PIPELINE_SNAPSHOT) {
-        int failed = fastload_restore(s->conn, s->options.pipeline, INT_MAX, true, &s->fast_load, reterr);
+        int failed = fastload_build(s, INT_MAX, true, reterr);
         s->fast_load.bound_without = s->fast_load.restored > 0;
         return failed;
     }

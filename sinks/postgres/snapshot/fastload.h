@@ -9,9 +9,9 @@
  * abandons or drops it builds again what is left.
  *
  * Only what decides nothing about rows is taken: indexes that are not unique, and foreign keys whose parents the engine
- * asks for itself. So the same rows stand aside as without it. Should a build fail all the same, for a value that the
- * index does not take or for a parent that somebody else deleted meanwhile, the record stays, says why, and is tried
- * again at the next start; a foreign key then stands NOT VALID, and holds for new rows.
+ * asks for itself. So the same rows stand aside as without it; but that those whose values an index does not take are
+ * in until it is built, and put aside then (fastload_aside.h). Should a build fail all the same, the record stays, says
+ * why, and is tried again at the next start; a foreign key then stands NOT VALID, and holds for new rows.
  */
 #ifndef PGREKEY_SINKS_POSTGRES_FASTLOAD_H
 #define PGREKEY_SINKS_POSTGRES_FASTLOAD_H

@@ -13,6 +13,7 @@
 #include "sinks/postgres/session/fence.h"
 #include "sinks/postgres/session/session.h"
 #include "sinks/postgres/snapshot/fastload.h"
+#include "sinks/postgres/snapshot/fastload_aside.h"
 #include "sinks/postgres/snapshot/parts.h"
 #include "sinks/postgres/state/record.h"
 #include "sinks/postgres/steps/steps.h"
@@ -390,7 +391,7 @@ int pgsink_level_loaded(struct sink *sink, int level, struct err *reterr)
 {
     struct pgsink *s = pgsink_of(sink);
 
-    return fastload_restore(s->conn, s->options.pipeline, level, false, &s->fast_load, reterr);
+    return fastload_build(s, level, false, reterr);
 }
 
 int pgsink_snapshot_end(struct sink *sink, uint64_t lsn, struct err *reterr)
