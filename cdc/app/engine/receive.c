@@ -227,10 +227,11 @@ void receiver_commit(struct receiver *r, uint64_t end_lsn, int64_t commit_us, ui
     r->received_lsn = end_lsn;
 }
 
+/* Also while a batch waits for the applier: what it holds is received, and the server tells how far it is only once. */
 static void on_keepalive(struct receiver *r, uint64_t wal_end)
 {
     struct handover *handover = r->handover;
-    if (!batch_is_empty(handover->filling) || r->in_transaction)
+    if (r->in_transaction)
         return;
     pthread_mutex_lock(&handover->lock);
     position_keepalive(&handover->position, wal_end);
