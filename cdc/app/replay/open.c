@@ -76,7 +76,9 @@ static bool is_chosen(const struct replay *r, const struct rule *rule)
 static int topic_of(struct replay *r, const struct rule *rule, int *ret_topic, struct err *reterr)
 {
     struct topic topic = {.partition_count = 0};
-    if (!envelope_topic(r->settings->kafka_prefix, rule->to_schema, rule->to_table, topic.name))
+    int len = snprintf(topic.collection, sizeof topic.collection, "%s.%s", rule->to_schema, rule->to_table);
+    if (len >= (int)sizeof topic.collection ||
+        !envelope_topic(r->settings->kafka_prefix, rule->to_schema, rule->to_table, topic.name))
         return err_set(reterr, ERR_CONFIG, "the name of the topic of %s.%s is too long", rule->to_schema,
                        rule->to_table);
     for (size_t i = 0; i < r->topic_count; i++)

@@ -49,6 +49,7 @@ struct publisher {
 
 struct topic {
     char name[ENVELOPE_TOPIC_MAX];
+    char collection[ENVELOPE_TOPIC_MAX]; /* "schema.table", as a person names it */
     int partition_count;
 };
 
