@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "cdc/app/cmd/cli.h"
 #include "cdc/base/log.h"
@@ -49,11 +50,19 @@ static int dispatch(struct cli *cli, struct err *err)
     return EXIT_CONFIG;
 }
 
+/* A core would hold rows and passwords. */
+static void forbid_core(void)
+{
+    const struct rlimit none = {0};
+    setrlimit(RLIMIT_CORE, &none);
+}
+
 int main(int argc, char **argv)
 {
     struct err err = {0};
     struct command_line line;
     signal(SIGPIPE, SIG_IGN);
+    forbid_core();
     int status = command_parse(argc, argv, &line, &err);
     struct cli cli = {.line = &line, .json = command_has(&line, OPT_JSON), .quiet = command_has(&line, OPT_QUIET)};
     int code = status < 0 ? cli_fail(cli.json, &err) : dispatch(&cli, &err);

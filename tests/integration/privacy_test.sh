@@ -246,6 +246,7 @@ provoke() {
     says run --until-caught-up
     engine_start --verbose
     caught_up
+    check "no core would be written, which holds rows" grep -qE "^Max core file size +0 +0 " "/proc/$ENGINE_PID/limits"
     source_sql "SELECT plant(60)" >/dev/null          # one large transaction: sets
     caught_up
     for each in check deferred index unique; do       # small ones: one row a batch
