@@ -290,12 +290,12 @@ static void put_aside(struct pgsink *s, int64_t id)
         rm->aside[rm->aside_count++] = id;
 }
 
-/* The row under the old key stands on, held by children: a refused delete of that key. */
 void rowmode_take_up(struct pgsink *s, int64_t id)
 {
     put_aside(s, id);
 }
 
+/* The row under the old key stands on, held by children: a refused delete of that key. */
 static int put_old_aside(struct pgsink *s, const struct work *w, struct err *reterr)
 {
     struct change gone = *w->change;
