@@ -1,15 +1,18 @@
 #include "cdc/source/kafka/kafka.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cdc/base/arena.h"
 #include "cdc/base/log.h"
 #include "cdc/source/kafka/internal.h"
 
 #define ANSWER_MS 15000
+#define CLOSE_S 5
 #define BATCH 512
 #define LINE_MAX_BYTES 4096
 
@@ -164,11 +167,30 @@ int kafka_open(const struct kafka_options *options, struct kafka **ret_kafka, st
     return 0;
 }
 
+static void *destroy_main(void *rk)
+{
+    rd_kafka_destroy(rk);
+    return NULL;
+}
+
+/*
+ * librdkafka 2.0.2 may wait for ever in its destroy for a broker's thread whose topic was deleted. Nothing of ours
+ * hangs on that: a process that ends leaves it behind.
+ */
 void kafka_close(struct kafka *kafka)
 {
+    pthread_t thread;
+    struct timespec until;
     if (!kafka)
         return;
-    rd_kafka_destroy(kafka->rk);
+    if (pthread_create(&thread, NULL, destroy_main, kafka->rk) != 0) {
+        rd_kafka_destroy(kafka->rk);
+    } else {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += CLOSE_S;
+        if (pthread_timedjoin_np(thread, NULL, &until) != 0)
+            pthread_detach(thread);
+    }
     free(kafka);
 }
 
